@@ -1,7 +1,7 @@
 //! The kernel program with its tables, unpinned and attached to nothing: packets go in through
 //! `BPF_PROG_TEST_RUN`, verdicts, counters and records come out.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use aya::{
     Ebpf, EbpfLoader, TestRun,
@@ -322,6 +322,17 @@ impl Bare {
             .expect("XDP");
         time(program, frame, repeat)
     }
+}
+
+/// `CLOCK_BOOTTIME`, nanoseconds.
+pub fn now() -> u64 {
+    let text = fs::read_to_string("/proc/uptime").expect("uptime");
+    let seconds = text
+        .split(' ')
+        .next()
+        .and_then(|text| text.parse().ok())
+        .expect("seconds");
+    Duration::from_secs_f64(seconds).as_nanos() as u64
 }
 
 fn time(program: &Xdp, frame: &[u8], repeat: u32) -> f64 {
