@@ -1,1 +1,6 @@
 //! skeleton
+
+pub mod datapath {
+    //! skeleton
+    pub mod object;
+}
