@@ -157,23 +157,17 @@ fn table(measurements: &[Measurement]) -> String {
                 .unwrap_or(0)
         })
         .collect();
-    let mut text = String::new();
-    let mut line = |row: &[String; 4]| {
+    let line = |row: &[String; 4]| {
         let cells: Vec<String> = row
             .iter()
             .zip(&widths)
             .map(|(cell, &width)| format!("{cell:<width$}"))
             .collect();
-        text.push_str(&format!(
-            "| {} |
-",
-            cells.join(" | ")
-        ));
+        format!("| {} |\n", cells.join(" | "))
     };
-    line(&head);
-    line(&[0, 1, 2, 3].map(|column: usize| "-".repeat(widths.get(column).copied().unwrap_or(3))));
-    rows.iter().for_each(line);
-    text
+    let rule: Vec<String> = widths.iter().map(|&width| "-".repeat(width)).collect();
+    let body: String = rows.iter().map(line).collect();
+    format!("{}| {} |\n{body}", line(&head), rule.join(" | "))
 }
 
 /// Three figures are more than a shared machine can promise.

@@ -15,7 +15,7 @@ const BESIDE: &str = "../shared/data/ja4";
 /// JA4 of every capture of a folder against the folder's own list.
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// Folder with captures; default: $BOT_DATA, then ../shared/data/ja4
+    /// Folder with captures; default: `$BOT_DATA`, then ../shared/data/ja4
     dir: Option<PathBuf>,
 }
 

@@ -142,23 +142,18 @@ impl Manager {
 
     /// The command a person would type, with the reason for every package.
     pub(crate) fn advice(self, wanted: &[&Package], missing: &[String], llvm: u32) -> String {
-        let mut text = String::new();
-        for package in wanted {
-            let name = self.name_of(package, llvm);
-            if missing.contains(&name) {
-                text.push_str(&format!(
-                    "  {name:<22} {}
-",
-                    package.reason
-                ));
-            }
-        }
+        let reasons: Vec<String> = wanted
+            .iter()
+            .map(|package| (self.name_of(package, llvm), package.reason))
+            .filter(|(name, _)| missing.contains(name))
+            .map(|(name, reason)| format!("  {name:<22} {reason}\n"))
+            .collect();
         let install = match self {
             Self::Apt => "apt-get install --no-install-recommends",
             Self::Dnf => "dnf install",
             Self::Pacman => "pacman -S --needed",
         };
-        text + &format!("  sudo {install} {}", missing.join(" "))
+        format!("{}  sudo {install} {}", reasons.concat(), missing.join(" "))
     }
 }
 

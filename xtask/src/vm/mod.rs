@@ -33,7 +33,7 @@ use crate::workspace::{Profile, Workspace};
 const TESTS: [&str; 3] = ["verdicts", "verifier", "vlan"];
 
 /// A whole machine, from power-on to power-off.
-const LIMIT: Duration = Duration::from_secs(600);
+const LIMIT: Duration = Duration::from_mins(10);
 
 /// Run the kernel-facing tests on Debian's 6.1 and 6.12 kernels in qemu.
 #[derive(clap::Args)]
