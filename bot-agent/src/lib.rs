@@ -1,6 +1,9 @@
-//! skeleton
+//! The agent as a library: pure parts first (rules, policy, tls), the shells around them after.
+//!
+//! The binary is `main.rs`; tests reach inside through here.
 
 pub mod datapath {
-    //! skeleton
+    //! The kernel program: loading it, and talking to its maps.
     pub mod object;
 }
+pub mod rules;

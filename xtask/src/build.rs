@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 
 use crate::bpf_linker;
+use crate::process;
 use crate::progress::Progress;
 use crate::setup::{self, Purpose};
 use crate::toolchain::Toolchain;
@@ -70,15 +71,22 @@ fn program(workspace: &Workspace, toolchain: &Toolchain) -> Result<String> {
         )
         // bpf-linker does the link-time optimisation.
         .env("CARGO_PROFILE_RELEASE_LTO", "off");
-    crate::process::logged(&mut command, &workspace.log("bot-ebpf"))?;
+    let log = workspace.log("bot-ebpf");
+    process::logged(&mut command, &log)?;
     let built = target.join(TARGET).join("release/bot-ebpf");
     let bytes = fs::read(&built).with_context(|| format!("reading {}", built.display()))?;
-    let size = bytes.len() / 1024;
-    if replace_if_changed(&workspace.object(), &bytes)? {
-        Ok(format!("{size} KiB"))
-    } else {
-        Ok(format!("{size} KiB, unchanged"))
+    let changed = replace_if_changed(&workspace.object(), &bytes)?;
+    let mut remark = format!("{} KiB", bytes.len() / 1024);
+    if !changed {
+        remark.push_str(", unchanged");
     }
+    let said = fs::read_to_string(&log).unwrap_or_default();
+    if said.lines().any(|line| line.starts_with("warning: ")) {
+        // The host's clippy does not see what is only compiled for BPF.
+        remark += ", with warnings in ";
+        remark += &log.display().to_string();
+    }
+    Ok(remark)
 }
 
 fn agent(workspace: &Workspace, profile: Profile) -> Result<()> {
@@ -87,7 +95,7 @@ fn agent(workspace: &Workspace, profile: Profile) -> Result<()> {
     if profile == Profile::Release {
         command.arg("--release");
     }
-    crate::process::logged(&mut command, &workspace.log("bot-agent"))
+    process::logged(&mut command, &workspace.log("bot-agent"))
 }
 
 /// Flags joined the way cargo wants them, so that a path may hold spaces.

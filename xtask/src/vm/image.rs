@@ -16,7 +16,7 @@ use crate::process;
 
 const INIT: &str = include_str!("init.sh");
 
-/// Programs of the host that tests start.
+/// Programs of the host that tests start; they come before busybox's.
 const TOOLS: [&str; 1] = ["ip"];
 
 /// What goes into an image.
@@ -25,6 +25,10 @@ pub(super) struct Image<'a> {
     /// Name and path of each test binary.
     pub(super) tests: &'a [(String, PathBuf)],
     pub(super) agent: &'a Path,
+    /// Files that tests read, under the same absolute paths as on the host.
+    pub(super) files: &'a [PathBuf],
+    /// Folders that such a path passes through on its way to `..`.
+    pub(super) folders: &'a [PathBuf],
     /// Arguments for every test binary.
     pub(super) arguments: &'a [String],
 }
@@ -52,7 +56,7 @@ impl Image<'_> {
             binaries.push((format!("tests/{name}"), strip(binary, stripped)?));
         }
         for tool in TOOLS {
-            binaries.push((format!("sbin/{tool}"), find(tool)?));
+            binaries.push((format!("tools/{tool}"), find(tool)?));
         }
         let mut libraries = BTreeSet::new();
         for (place, binary) in &binaries {
@@ -60,8 +64,13 @@ impl Image<'_> {
             libraries.extend(libraries_of(binary)?);
         }
         for library in &libraries {
-            let place = library.strip_prefix('/').unwrap_or(library);
-            archive.file(place, &fs::read(library)?)?;
+            archive.file(inside(library), &fs::read(library)?)?;
+        }
+        for folder in self.folders {
+            archive.folder(inside(utf8(folder)?))?;
+        }
+        for file in self.files {
+            archive.file(inside(utf8(file)?), &fs::read(file)?)?;
         }
         archive.file("arguments", self.arguments.join("\n").as_bytes())?;
         archive.finish()?.flush()?;
@@ -78,6 +87,15 @@ impl Image<'_> {
         archive.file("modules/order", order.as_bytes())?;
         Ok(())
     }
+}
+
+fn inside(path: &str) -> &str {
+    path.strip_prefix('/').unwrap_or(path)
+}
+
+fn utf8(path: &Path) -> Result<&str> {
+    path.to_str()
+        .with_context(|| format!("the path {} is not UTF-8", path.display()))
 }
 
 /// Debug information is most of a test binary and would only fill memory.

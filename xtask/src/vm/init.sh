@@ -3,7 +3,7 @@
 # Lines that begin with "@@" are read by vm/console.rs.
 
 /bin/busybox --install -s /bin
-export PATH=/bin:/sbin HOME=/tmp TMPDIR=/tmp RUST_BACKTRACE=1 CI=true
+export PATH=/tools:/bin HOME=/tmp TMPDIR=/tmp RUST_BACKTRACE=1 CI=true
 export BOT_AGENT=/bin/bot-agent BOT_VM=1
 
 mount -t proc proc /proc

@@ -111,6 +111,8 @@ pub(crate) fn matrix(workspace: &Workspace, series: &[Series], filter: &[String]
             kernel: &kernel,
             tests: &tests,
             agent: &workspace.agent(Profile::Dev),
+            files: &[workspace.object()],
+            folders: &[workspace.root().join("tests")],
             arguments: filter,
         };
         let folder = workspace.target().join("vm");
