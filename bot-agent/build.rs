@@ -15,25 +15,19 @@ fn main() -> Result<(), Box<dyn Error>> {
     println!("cargo::rerun-if-env-changed={VARIABLE}");
     let manifest = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let out = PathBuf::from(env::var("OUT_DIR")?);
-    let object = match env::var_os(VARIABLE) {
-        Some(path) => {
-            let path = PathBuf::from(path);
-            println!("cargo::rerun-if-changed={}", path.display());
-            if !path.is_file() {
-                return Err(
-                    format!("{VARIABLE} names {}, which is no file", path.display()).into(),
-                );
-            }
-            Some(path)
+    let object = if let Some(path) = env::var_os(VARIABLE).map(PathBuf::from) {
+        println!("cargo::rerun-if-changed={}", path.display());
+        if !path.is_file() {
+            return Err(format!("{VARIABLE} names {}, which is no file", path.display()).into());
         }
-        None => {
-            let folder = manifest.join("../target/bpf");
-            // cargo takes a path that does not exist for one that changes all
-            // the time, so it watches a folder that always exists.
-            fs::create_dir_all(&folder)?;
-            println!("cargo::rerun-if-changed={}", folder.display());
-            Some(folder.join("bot-ebpf.o")).filter(|path| path.is_file())
-        }
+        Some(path)
+    } else {
+        let folder = manifest.join("../target/bpf");
+        // cargo takes a path that does not exist for one that changes all the
+        // time, so it watches a folder that always exists.
+        fs::create_dir_all(&folder)?;
+        println!("cargo::rerun-if-changed={}", folder.display());
+        Some(folder.join("bot-ebpf.o")).filter(|path| path.is_file())
     };
     let expression = match object {
         Some(path) => {
