@@ -2,4 +2,8 @@
 //!
 //! The binary is `main.rs`; tests reach inside through here.
 
+pub mod datapath {
+    //! The kernel program: loading it, and talking to its maps.
+    pub mod object;
+}
 pub mod rules;
