@@ -2,6 +2,7 @@
 //!
 //! The binary is `main.rs`; tests reach inside through here.
 
+pub mod config;
 pub mod policy;
 pub mod rules;
 pub mod store;
