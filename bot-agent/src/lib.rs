@@ -4,5 +4,9 @@
 
 pub mod config;
 pub mod policy;
+pub mod datapath {
+    //! The kernel program: loading it, and talking to its maps.
+    pub mod object;
+}
 pub mod rules;
 pub mod store;

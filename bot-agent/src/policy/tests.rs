@@ -151,7 +151,7 @@ fn a_full_table_names_what_to_raise() {
         .plan(&desired(&["10.0.0.1", "10.0.0.3", "10.0.0.5"]), at(0))
         .unwrap_err();
     assert!(
-        error.to_string().contains("raise prefixes in [tables]"),
+        error.to_string().contains("raise [tables] prefixes"),
         "{error}"
     );
     enforced
