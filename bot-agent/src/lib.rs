@@ -2,8 +2,11 @@
 //!
 //! The binary is `main.rs`; tests reach inside through here.
 
+pub mod config;
+pub mod policy;
 pub mod datapath {
     //! The kernel program: loading it, and talking to its maps.
     pub mod object;
 }
 pub mod rules;
+pub mod store;
