@@ -1,1 +1,3 @@
-//! skeleton
+//! Library of the agent. The pure core names neither aya nor tokio nor the clock.
+
+pub mod tls;
