@@ -61,6 +61,7 @@ pub struct ClientHello {
     /// Protocol names of the first ALPN extension.
     pub alpn: Vec<Vec<u8>>,
     server_name: Option<Vec<u8>>,
+    length: usize,
 }
 
 impl ClientHello {
@@ -72,6 +73,11 @@ impl ClientHello {
             Err(Failure::Short(Short::Beyond)) => Parsed::Never(NotHello::Malformed),
             Err(Failure::Not(reason)) => Parsed::Never(reason),
         }
+    }
+
+    /// Bytes of the handshake message, its header included.
+    pub fn length(&self) -> usize {
+        self.length
     }
 
     /// The first host name of the `server_name` extension, see [`escape`].
@@ -125,7 +131,9 @@ fn read_message(message: &[u8]) -> Result<ClientHello, Failure> {
         return Err(Failure::Not(NotHello::TooLarge));
     }
     let body = message.get(HANDSHAKE_HEADER..).unwrap_or_default();
-    read_body(Reader::new(body, length))
+    let mut hello = read_body(Reader::new(body, length))?;
+    hello.length = HANDSHAKE_HEADER + length;
+    Ok(hello)
 }
 
 fn read_body(mut body: Reader<'_>) -> Result<ClientHello, Failure> {
