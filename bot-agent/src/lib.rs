@@ -1,4 +1,7 @@
-//! Library of the agent. The pure core names neither aya nor tokio nor the clock.
+//! The agent as a library: pure parts first (rules, policy, tls), the shells around them after.
+//!
+//! The binary is `main.rs`; tests reach inside through here.
 
+pub mod rules;
 pub mod stream;
 pub mod tls;

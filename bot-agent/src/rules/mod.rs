@@ -1,0 +1,7 @@
+//! Rules: what operators (and later feeds) say about addresses, before policy makes verdicts of it.
+//!
+//! Pure: no aya, no tokio, no clock. Whoever needs the time gets a [`time::Now`].
+
+pub mod prefix;
+pub mod rule;
+pub mod time;

@@ -1,0 +1,240 @@
+//! Address prefixes in the one address space of [`bot_common::address`].
+
+use std::{fmt, net::IpAddr, str::FromStr};
+
+use bot_common::{
+    abi::verdict::PrefixKey,
+    address::{Address, MAPPED_BITS},
+};
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// A prefix without host bits. Orders by address, then length: a prefix sorts before all that it covers.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Prefix {
+    address: Address,
+    bits: u8,
+}
+
+/// Why a text is no prefix.
+#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+pub enum ParseError {
+    /// Neither an address nor a CIDR.
+    #[error(
+        "`{0}` is neither an address nor a CIDR (like 192.0.2.7, 198.51.100.0/24 or 2001:db8::/32)"
+    )]
+    Syntax(String),
+    /// The address part has bits beyond the length.
+    #[error("`{given}` has host bits set; the network would be {network}")]
+    HostBits {
+        /// The text as given.
+        given: String,
+        /// The network it lies in.
+        network: IpNet,
+    },
+}
+
+impl Prefix {
+    /// The prefix of a network; host bits are cut off.
+    pub fn from_net(net: IpNet) -> Self {
+        match net.trunc() {
+            IpNet::V4(v4) => Self {
+                address: v4.addr().into(),
+                bits: v4.prefix_len() + MAPPED_BITS,
+            },
+            IpNet::V6(v6) => Self {
+                address: v6.addr().into(),
+                bits: v6.prefix_len(),
+            },
+        }
+    }
+
+    /// The prefix of one address.
+    pub fn host(ip: IpAddr) -> Self {
+        Self {
+            address: ip.into(),
+            bits: 128,
+        }
+    }
+
+    /// The network as people write it. Prefixes inside `::ffff:0:0/96` are IPv4.
+    pub fn to_net(self) -> IpNet {
+        let net = match (self.address.to_ip(), self.bits.checked_sub(MAPPED_BITS)) {
+            (IpAddr::V4(ip), Some(bits)) => Ipv4Net::new(ip, bits).map(IpNet::V4),
+            _ => Ipv6Net::new(self.address.octets().into(), self.bits).map(IpNet::V6),
+        };
+        net.unwrap_or_else(|_| IpNet::from(self.address.to_ip()))
+    }
+
+    /// First address.
+    pub fn address(self) -> Address {
+        self.address
+    }
+
+    /// Length in the mapped address space, 0 to 128.
+    pub fn bits(self) -> u8 {
+        self.bits
+    }
+
+    /// Whether it covers one address only.
+    pub fn is_host(self) -> bool {
+        self.bits == 128
+    }
+
+    /// Whether it lies in IPv4.
+    pub fn is_v4(self) -> bool {
+        self.bits >= MAPPED_BITS && self.address.is_v4()
+    }
+
+    /// How many addresses it covers; saturates for `::/0`.
+    pub fn size(self) -> u128 {
+        1u128
+            .checked_shl(128 - u32::from(self.bits))
+            .unwrap_or(u128::MAX)
+    }
+
+    /// Whether every address of `other` is in this prefix.
+    pub fn covers(self, other: Self) -> bool {
+        self.bits <= other.bits && self.contains(other.address)
+    }
+
+    /// Whether `address` is in this prefix.
+    pub fn contains(self, address: Address) -> bool {
+        let differing =
+            u128::from_be_bytes(self.address.octets()) ^ u128::from_be_bytes(address.octets());
+        differing.leading_zeros() >= u32::from(self.bits)
+    }
+
+    /// The shorter prefix of `bits` that covers this one; itself when `bits` is not shorter.
+    pub fn shortened(self, bits: u8) -> Self {
+        if bits >= self.bits {
+            return self;
+        }
+        let mask = u128::MAX.checked_shl(128 - u32::from(bits)).unwrap_or(0);
+        let address = u128::from_be_bytes(self.address.octets()) & mask;
+        Self {
+            address: Address::from_v6(address.to_be_bytes()),
+            bits,
+        }
+    }
+
+    /// The key of the kernel's prefix store.
+    pub fn key(self) -> PrefixKey {
+        PrefixKey {
+            bits: u32::from(self.bits),
+            address: self.address,
+        }
+    }
+
+    /// Whether a source rule this wide needs `--force`: wider than /8 (IPv4) or /19 (IPv6).
+    pub fn is_too_wide(self) -> bool {
+        if self.is_v4() {
+            self.bits < 8 + MAPPED_BITS
+        } else {
+            self.bits < 19
+        }
+    }
+}
+
+impl FromStr for Prefix {
+    type Err = ParseError;
+
+    fn from_str(text: &str) -> Result<Self, ParseError> {
+        if let Ok(ip) = text.parse::<IpAddr>() {
+            return Ok(Self::host(ip));
+        }
+        let net: IpNet = text
+            .parse()
+            .map_err(|_| ParseError::Syntax(text.to_owned()))?;
+        if net.addr() != net.network() {
+            return Err(ParseError::HostBits {
+                given: text.to_owned(),
+                network: net.trunc(),
+            });
+        }
+        Ok(Self::from_net(net))
+    }
+}
+
+impl fmt::Display for Prefix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_host() {
+            self.address.to_ip().fmt(f)
+        } else {
+            self.to_net().fmt(f)
+        }
+    }
+}
+
+impl Serialize for Prefix {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Prefix {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn prefix(text: &str) -> Prefix {
+        text.parse().unwrap()
+    }
+
+    #[test]
+    fn texts_come_back() {
+        for text in [
+            "192.0.2.7",
+            "10.0.0.0/8",
+            "0.0.0.0/0",
+            "2001:db8::/32",
+            "::/0",
+            "::1",
+        ] {
+            assert_eq!(prefix(text).to_string(), text);
+        }
+        assert_eq!(prefix("192.0.2.7/32").to_string(), "192.0.2.7");
+    }
+
+    #[test]
+    fn host_bits_are_refused_and_the_network_named() {
+        let error = "10.0.0.1/8".parse::<Prefix>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`10.0.0.1/8` has host bits set; the network would be 10.0.0.0/8"
+        );
+    }
+
+    #[test]
+    fn families_do_not_cover_each_other_by_accident() {
+        assert!(prefix("10.0.0.0/8").covers(prefix("10.1.2.3")));
+        assert!(!prefix("10.0.0.0/8").covers(prefix("11.0.0.0/8")));
+        assert!(!prefix("10.0.0.0/8").covers(prefix("10.0.0.0/7")));
+        assert!(!prefix("2000::/3").covers(prefix("10.1.2.3")));
+    }
+
+    #[test]
+    fn width_limits_differ_by_family() {
+        assert!(!prefix("10.0.0.0/8").is_too_wide());
+        assert!(prefix("10.0.0.0/7").is_too_wide());
+        assert!(!prefix("2001::/19").is_too_wide());
+        assert!(prefix("2000::/18").is_too_wide());
+        assert!(prefix("0.0.0.0/0").is_too_wide());
+    }
+
+    #[test]
+    fn sizes_and_shortening() {
+        assert_eq!(prefix("10.0.0.0/8").size(), 1 << 24);
+        assert_eq!(prefix("::/0").size(), u128::MAX);
+        assert_eq!(
+            prefix("192.0.2.7").shortened(24 + 96),
+            prefix("192.0.2.0/24")
+        );
+    }
+}

@@ -1,0 +1,96 @@
+//! One rule: a prefix, what to do with it, for how long, and who said so and why.
+
+use std::fmt;
+
+use bot_common::abi::verdict;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::{prefix::Prefix, time::Deadline};
+
+/// Identity of a rule, never used twice within a store.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(transparent)]
+pub struct RuleId(pub u64);
+
+impl fmt::Display for RuleId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "#{}", self.0)
+    }
+}
+
+/// What a rule does.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RuleAction {
+    /// Exempts from blocks.
+    Allow,
+    /// Drops, or would.
+    Block,
+}
+
+/// Which packets a rule covers.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Scope {
+    /// Every packet of the source.
+    All,
+    /// Packets to served ports and bare SYNs.
+    Services,
+}
+
+impl From<Scope> for verdict::Scope {
+    fn from(scope: Scope) -> Self {
+        match scope {
+            Scope::All => Self::All,
+            Scope::Services => Self::Services,
+        }
+    }
+}
+
+/// Who stands behind a rule.
+#[derive(Clone, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case", tag = "kind", content = "name")]
+pub enum Origin {
+    /// The agent itself keeps the address reachable; the name says what it is (gateway, dns, ...).
+    Protected(String),
+    /// A `[[rule]]` of the configuration.
+    Config,
+    /// The command line or the control socket.
+    Operator,
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Protected(what) => write!(f, "protected ({what})"),
+            Self::Config => f.write_str("config"),
+            Self::Operator => f.write_str("operator"),
+        }
+    }
+}
+
+/// A rule as it is stored and shown.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Rule {
+    /// Identity.
+    pub id: RuleId,
+    /// The addresses.
+    pub prefix: Prefix,
+    /// What to do.
+    pub action: RuleAction,
+    /// Which packets.
+    pub scope: Scope,
+    /// Only count and report, also in enforce mode.
+    pub monitor: bool,
+    /// The operator said `--force`: beats protection.
+    pub forced: bool,
+    /// When it ends; `None`: it does not.
+    pub deadline: Option<Deadline>,
+    /// Why, in the operator's words; may be empty.
+    pub reason: String,
+    /// Who.
+    pub origin: Origin,
+    /// When it was made.
+    pub created: Timestamp,
+}

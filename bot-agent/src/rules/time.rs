@@ -1,0 +1,108 @@
+//! Deadlines that survive reboots and clock jumps.
+//!
+//! The kernel counts on `CLOCK_BOOTTIME`; people and the store count on wall time. A deadline
+//! keeps both and the boot it belongs to: within that boot the boot clock decides, so that a clock
+//! jump neither ends a block nor prolongs it; after a reboot wall time decides.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// One reading of both clocks, taken by a shell and handed to pure code.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Now {
+    /// Wall time.
+    pub wall: Timestamp,
+    /// `CLOCK_BOOTTIME`, nanoseconds.
+    pub boot_ns: u64,
+    /// The running boot.
+    pub boot: BootId,
+}
+
+/// The kernel's random id of a boot (`/proc/sys/kernel/random/boot_id`), as its 128 bits.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
+pub struct BootId(pub u128);
+
+/// When something ends.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Deadline {
+    /// Wall time of the end, as foreseen when it was set.
+    pub wall: Timestamp,
+    /// The boot in which it was set.
+    pub boot: BootId,
+    /// The end on that boot's `CLOCK_BOOTTIME`, nanoseconds.
+    pub boot_ns: u64,
+}
+
+impl Deadline {
+    /// The deadline `duration` from now; `None` when a clock cannot hold it.
+    pub fn after(now: Now, duration: Duration) -> Option<Self> {
+        let wall = now.wall.checked_add(duration).ok()?;
+        let boot_ns = now
+            .boot_ns
+            .checked_add(u64::try_from(duration.as_nanos()).ok()?)?;
+        Some(Self {
+            wall,
+            boot: now.boot,
+            boot_ns,
+        })
+    }
+
+    /// The end on the running boot's `CLOCK_BOOTTIME`, nanoseconds; never 0.
+    pub fn on_boot_clock(&self, now: Now) -> u64 {
+        if self.boot == now.boot {
+            return self.boot_ns.max(1);
+        }
+        let left = Duration::try_from(self.wall.duration_since(now.wall)).unwrap_or(Duration::ZERO);
+        let left = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
+        now.boot_ns.saturating_add(left).max(1)
+    }
+
+    /// Time left; zero once it has passed.
+    pub fn remaining(&self, now: Now) -> Duration {
+        Duration::from_nanos(self.on_boot_clock(now).saturating_sub(now.boot_ns))
+    }
+
+    /// Whether it has passed.
+    pub fn passed(&self, now: Now) -> bool {
+        self.remaining(now).is_zero()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    fn now(wall_seconds: i64, boot_ns: u64, boot: u128) -> Now {
+        Now {
+            wall: Timestamp::from_second(wall_seconds).unwrap(),
+            boot_ns,
+            boot: BootId(boot),
+        }
+    }
+
+    #[test]
+    fn a_clock_jump_within_the_boot_changes_nothing() {
+        let deadline = Deadline::after(now(1_000_000, 5, 1), HOUR).unwrap();
+        assert_eq!(deadline.remaining(now(9_000_000, 5, 1)), HOUR);
+    }
+
+    #[test]
+    fn after_a_reboot_wall_time_decides() {
+        let deadline = Deadline::after(now(1_000_000, 5_000_000_000_000, 1), HOUR).unwrap();
+        assert_eq!(deadline.remaining(now(1_001_800, 7, 2)), HOUR / 2);
+        assert!(deadline.passed(now(1_003_600, 7, 2)));
+    }
+
+    #[test]
+    fn what_no_clock_can_hold_is_refused() {
+        assert_eq!(Deadline::after(now(0, u64::MAX, 1), HOUR), None);
+        assert_eq!(
+            Deadline::after(now(0, 0, 1), Duration::from_secs(u64::MAX)),
+            None
+        );
+    }
+}
