@@ -2,6 +2,8 @@
 //!
 //! The binary is `main.rs`; tests reach inside through here.
 
+pub mod capture;
+pub mod cli;
 pub mod rules;
 pub mod stream;
 pub mod tls;
