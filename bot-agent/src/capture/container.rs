@@ -36,9 +36,7 @@ pub enum CaptureError {
         packet: u64,
     },
     /// The file says something that cannot be.
-    #[error(
-        "the capture is damaged at packet {packet}: {what}; everything before it was read"
-    )]
+    #[error("the capture is damaged at packet {packet}: {what}; everything before it was read")]
     Damaged {
         /// Number of the packet, from 1.
         packet: u64,
@@ -78,7 +76,10 @@ pub struct CaptureReader<'a> {
 
 enum Format {
     Pcap(Pcap),
-    PcapNg { order: Order, interfaces: Vec<Interface> },
+    PcapNg {
+        order: Order,
+        interfaces: Vec<Interface>,
+    },
 }
 
 #[derive(Clone, Copy)]
@@ -143,7 +144,10 @@ impl<'a> CaptureReader<'a> {
             time: place.time,
             link_type: place.link_type,
             wire_len: place.wire_len.max(place.len),
-            data: self.buffer.get(place.from..place.from + place.len).unwrap_or_default(),
+            data: self
+                .buffer
+                .get(place.from..place.from + place.len)
+                .unwrap_or_default(),
         }))
     }
 
@@ -376,7 +380,12 @@ impl<'a> CaptureReader<'a> {
     /// Appends the next `len` bytes to the buffer; `false` if there are fewer.
     fn append(&mut self, len: usize) -> Result<bool, CaptureError> {
         let wanted = u64::try_from(len).unwrap_or(u64::MAX);
-        match self.input.by_ref().take(wanted).read_to_end(&mut self.buffer) {
+        match self
+            .input
+            .by_ref()
+            .take(wanted)
+            .read_to_end(&mut self.buffer)
+        {
             Ok(read) => Ok(read == len),
             // A gzip stream that is cut off.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.cut()),
@@ -407,7 +416,10 @@ fn decompressed<'a>(mut input: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>>
     let compressed = magic == GZIP;
     let input = BufReader::with_capacity(1 << 16, io::Cursor::new(magic).chain(input));
     Ok(if compressed {
-        Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(input)))
+        Box::new(BufReader::with_capacity(
+            1 << 16,
+            MultiGzDecoder::new(input),
+        ))
     } else {
         Box::new(input)
     })
