@@ -2,7 +2,7 @@
 
 use bot_agent::{
     stream::{Failure, FlowAssembler, FlowKey, FlowSegment, Limits, Outcome},
-    tls::{ClientHello, Parsed},
+    tls::ClientHello,
 };
 use bot_common::address::Address;
 use proptest::prelude::*;
@@ -56,18 +56,11 @@ fn only_failure(pieces: &[(usize, &[u8])]) -> Failure {
     outcomes[0].result.clone().unwrap_err()
 }
 
-fn read(message: &[u8]) -> ClientHello {
-    match ClientHello::parse(message) {
-        Parsed::Complete(hello) => hello,
-        other => panic!("{other:?}"),
-    }
-}
-
 #[test]
 fn two_segments_cut_at_any_byte_in_any_order() {
     let message = Hello::sample().message();
     let stream = build::records(&message, &[]);
-    let expected = read(&message);
+    let expected = build::read(&message);
     for cut in 0..=stream.len() {
         let (first, second) = stream.split_at(cut);
         assert_eq!(
@@ -162,7 +155,7 @@ fn a_stray_segment_far_away_does_not_hide_the_hello() {
         (500_000, b"stray"),
         (100, &stream[100..]),
     ];
-    assert_eq!(only_hello(&pieces), read(&message));
+    assert_eq!(only_hello(&pieces), build::read(&message));
 }
 
 #[test]
@@ -172,7 +165,7 @@ fn copies_that_differ_are_counted_and_the_first_wins() {
     let other = vec![0xee; 50];
     let outcomes = outcomes(&[(0, &stream[..100]), (50, &other), (100, &stream[100..])]);
     assert_eq!(outcomes[0].conflicts, 1);
-    assert_eq!(outcomes[0].result.clone().unwrap(), read(&message));
+    assert_eq!(outcomes[0].result.clone().unwrap(), build::read(&message));
 }
 
 #[test]
@@ -245,7 +238,7 @@ fn a_new_connection_on_the_same_ports_replaces_the_old_one() {
         bytes: &stream,
     };
     let outcome = assembler.push(&next, 1).unwrap();
-    assert_eq!(outcome.result.unwrap(), read(&message));
+    assert_eq!(outcome.result.unwrap(), build::read(&message));
     let replaced = assembler.expire(2);
     assert_eq!(replaced.len(), 1);
     assert_eq!(replaced[0].result.clone().unwrap_err(), Failure::Replaced);
@@ -270,7 +263,7 @@ fn a_beginning_that_was_guessed_too_late_is_corrected() {
     };
     assert!(assembler.push(&later, 0).is_none());
     let outcome = assembler.push(&segment(1, 0, &stream[..200]), 1).unwrap();
-    assert_eq!(outcome.result.unwrap(), read(&message));
+    assert_eq!(outcome.result.unwrap(), build::read(&message));
 }
 
 proptest! {
@@ -298,7 +291,7 @@ proptest! {
         }
         let order = order.into_iter().filter(|i| *i < pieces.len()).collect::<Vec<_>>();
         let shuffled: Vec<_> = order.into_iter().map(|i| pieces[i]).collect();
-        prop_assert_eq!(only_hello(&shuffled), read(&message));
+        prop_assert_eq!(only_hello(&shuffled), build::read(&message));
         prop_assert_eq!(outcomes(&shuffled)[0].conflicts, 0);
     }
 }

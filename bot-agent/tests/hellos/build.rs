@@ -1,5 +1,6 @@
 //! Builds ClientHellos, records, segments and frames.
 
+use bot_agent::tls::{ClientHello, Parsed};
 use proptest::prelude::*;
 
 /// A hello to be.
@@ -74,6 +75,14 @@ pub fn hello() -> impl Strategy<Value = Hello> {
             ciphers,
             extensions,
         })
+}
+
+/// The hello in a handshake message.
+pub fn read(message: &[u8]) -> ClientHello {
+    match ClientHello::parse(message) {
+        Parsed::Complete(hello) => hello,
+        unread @ (Parsed::NeedMore | Parsed::Never(_)) => panic!("{unread:?}"),
+    }
 }
 
 pub fn list16(values: &[u16]) -> Vec<u8> {

@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use bot_agent::{
     capture::{CaptureError, CaptureReader, Hellos, SeenHello},
-    tls::{ClientHello, Parsed},
+    tls::ClientHello,
 };
 use flate2::{Compression, write::GzEncoder};
 use proptest::prelude::*;
@@ -12,12 +12,12 @@ use proptest::prelude::*;
 use crate::build::{self, Hello};
 
 const SYN: u8 = 0x02;
-const ACK: u8 = 0x10;
+pub const ACK: u8 = 0x10;
 const ETHERNET: u16 = 1;
-const RAW: u16 = 101;
+pub const RAW: u16 = 101;
 
 /// A classic capture, little-endian with microseconds.
-fn pcap(link_type: u16, frames: &[Vec<u8>]) -> Vec<u8> {
+pub fn pcap(link_type: u16, frames: &[Vec<u8>]) -> Vec<u8> {
     let mut file = 0xa1b2_c3d4_u32.to_le_bytes().to_vec();
     file.extend([2, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 4, 0]);
     file.extend(u32::from(link_type).to_le_bytes());
@@ -96,7 +96,7 @@ fn pcapng(big: bool, frames: &[Vec<u8>]) -> Vec<u8> {
     file
 }
 
-fn read(file: &[u8]) -> (Vec<SeenHello>, Result<(), CaptureError>) {
+pub fn read(file: &[u8]) -> (Vec<SeenHello>, Result<(), CaptureError>) {
     let mut seen = Vec::new();
     let mut hellos = Hellos::default();
     let mut reader = match CaptureReader::new(file) {
@@ -114,14 +114,11 @@ fn read(file: &[u8]) -> (Vec<SeenHello>, Result<(), CaptureError>) {
     (seen, end)
 }
 
-fn hello() -> ClientHello {
-    match ClientHello::parse(&Hello::sample().message()) {
-        Parsed::Complete(hello) => hello,
-        other => panic!("{other:?}"),
-    }
+pub fn hello() -> ClientHello {
+    build::read(&Hello::sample().message())
 }
 
-fn stream() -> Vec<u8> {
+pub fn stream() -> Vec<u8> {
     build::records(&Hello::sample().message(), &[])
 }
 
@@ -136,7 +133,7 @@ fn connection() -> Vec<Vec<u8>> {
     ]
 }
 
-fn assert_one_hello(file: &[u8], what: &str) {
+pub fn assert_one_hello(file: &[u8], what: &str) {
     let (seen, end) = read(file);
     end.unwrap_or_else(|error| panic!("{what}: {error}"));
     let hellos: Vec<ClientHello> = seen.into_iter().map(|seen| seen.hello).collect();
@@ -184,220 +181,20 @@ fn big_endian(little: &[u8]) -> Vec<u8> {
     let mut big = little.to_vec();
     let mut turn = |at: usize, size: usize| big[at..at + size].reverse();
     turn(0, 4);
-    [4, 6].into_iter().for_each(|at| turn(at, 2));
-    [8, 12, 16, 20].into_iter().for_each(|at| turn(at, 4));
+    turn(4, 2);
+    turn(6, 2);
+    for at in [8, 12, 16, 20] {
+        turn(at, 4);
+    }
     let mut at = 24;
     while at < little.len() {
-        [0, 4, 8, 12]
-            .into_iter()
-            .for_each(|field| turn(at + field, 4));
+        for field in [0, 4, 8, 12] {
+            turn(at + field, 4);
+        }
         let length = u32::from_le_bytes(little[at + 8..at + 12].try_into().unwrap());
         at += 16 + length as usize;
     }
     big
-}
-
-#[test]
-fn every_link_type_and_encapsulation() {
-    let v4 = build::ipv4(6, &build::tcp(1000, ACK, &stream()));
-    let v6 = build::ipv6(6, &build::tcp(1000, ACK, &stream()));
-    let under = |header: &[u8], packet: &[u8]| [header, packet].concat();
-    let mac = [2_u8; 12];
-    let ethernet = |rest: &[u8]| under(&mac, rest);
-    let cases: Vec<(u16, &str, Vec<u8>)> = vec![
-        (0, "null, IPv4", under(&[2, 0, 0, 0], &v4)),
-        (0, "null, IPv6 of macOS", under(&[30, 0, 0, 0], &v6)),
-        (108, "loop, IPv6 of OpenBSD", under(&[0, 0, 0, 24], &v6)),
-        (1, "Ethernet, IPv6", ethernet(&under(&[0x86, 0xdd], &v6))),
-        (1, "802.1Q", ethernet(&under(&[0x81, 0, 0, 7, 8, 0], &v4))),
-        (
-            1,
-            "802.1ad",
-            ethernet(&under(&[0x88, 0xa8, 0, 7, 0x81, 0, 0, 8, 8, 0], &v4)),
-        ),
-        (
-            1,
-            "four tags",
-            ethernet(&under(
-                &[
-                    0x91, 0, 0, 1, 0x81, 0, 0, 1, 0x81, 0, 0, 1, 0x81, 0, 0, 1, 8, 0,
-                ],
-                &v4,
-            )),
-        ),
-        (
-            1,
-            "SNAP",
-            ethernet(&under(&[0x05, 0x00, 0xaa, 0xaa, 3, 0, 0, 0, 8, 0], &v4)),
-        ),
-        (
-            1,
-            "PPPoE",
-            ethernet(&under(&[0x88, 0x64, 0x11, 0, 0, 1, 5, 0, 0, 0x21], &v4)),
-        ),
-        (
-            1,
-            "MPLS",
-            ethernet(&under(&[0x88, 0x47, 0, 1, 0, 64, 0, 2, 1, 64], &v6)),
-        ),
-        (
-            1,
-            "Ethernet padding",
-            under(&ethernet(&under(&[8, 0], &v4)), &[0x16; 30]),
-        ),
-        (9, "PPP", under(&[0xff, 3, 0, 0x21], &v4)),
-        (9, "PPP without address, compressed", under(&[0x57], &v6)),
-        (50, "PPP in HDLC framing", under(&[0xff, 3, 0, 0x57], &v6)),
-        (
-            51,
-            "PPPoE alone",
-            under(&[0x11, 0, 0, 1, 5, 0, 0, 0x21], &v4),
-        ),
-        (104, "Cisco HDLC", under(&[0x0f, 0, 8, 0], &v4)),
-        (12, "raw, old", v4.clone()),
-        (14, "raw, old", v6.clone()),
-        (101, "raw, IPv4", v4.clone()),
-        (101, "raw, IPv6", v6.clone()),
-        (228, "IPv4", v4.clone()),
-        (229, "IPv6", v6.clone()),
-        (
-            113,
-            "Linux cooked",
-            under(&[&[0; 14][..], &[8, 0]].concat(), &v4),
-        ),
-        (
-            113,
-            "Linux cooked, VLAN",
-            under(&[&[0; 14][..], &[0x81, 0, 0, 7, 0x86, 0xdd]].concat(), &v6),
-        ),
-        (
-            276,
-            "Linux cooked v2",
-            under(&[&[0x86, 0xdd][..], &[0; 18]].concat(), &v6),
-        ),
-        (101, "IP options", ip_options(&v4)),
-        (101, "hop-by-hop and destination", extensions(&stream())),
-        (101, "IPv4 in IPv4", build::ipv4(4, &v4)),
-        (101, "IPv6 in IPv4", build::ipv4(41, &v6)),
-        (101, "IPv4 in IPv6", build::ipv6(4, &v4)),
-        (101, "GRE", build::ipv4(47, &under(&[0, 0, 8, 0], &v4))),
-        (
-            101,
-            "GRE with key and sequence",
-            build::ipv4(47, &under(&[0x30, 0, 8, 0, 0, 0, 0, 1, 0, 0, 0, 2], &v4)),
-        ),
-        (
-            101,
-            "ERSPAN",
-            build::ipv4(
-                47,
-                &under(
-                    &[0x10, 0, 0x88, 0xbe, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0],
-                    &ethernet(&under(&[8, 0], &v4)),
-                ),
-            ),
-        ),
-        (
-            101,
-            "VXLAN",
-            build::ipv4(
-                17,
-                &build::udp(
-                    4789,
-                    &under(&[8, 0, 0, 0, 0, 0, 1, 0], &ethernet(&under(&[8, 0], &v4))),
-                ),
-            ),
-        ),
-        (
-            101,
-            "Geneve with an option",
-            build::ipv4(
-                17,
-                &build::udp(
-                    6081,
-                    &under(
-                        &[1, 0, 0x65, 0x58, 0, 0, 1, 0, 0, 0, 0, 0],
-                        &ethernet(&under(&[8, 0], &v4)),
-                    ),
-                ),
-            ),
-        ),
-        (
-            101,
-            "GTP-U with an extension header",
-            build::ipv4(
-                17,
-                &build::udp(
-                    2152,
-                    &under(
-                        &[0x34, 0xff, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0x85, 1, 0, 0, 0],
-                        &v4,
-                    ),
-                ),
-            ),
-        ),
-    ];
-    for (link_type, what, frame) in cases {
-        assert_one_hello(&pcap(link_type, &[frame]), what);
-    }
-}
-
-fn ip_options(v4: &[u8]) -> Vec<u8> {
-    let mut packet = v4.to_vec();
-    packet[0] = 0x47;
-    packet.splice(20..20, [1; 8]);
-    let length = (packet.len() as u16).to_be_bytes();
-    packet[2..4].copy_from_slice(&length);
-    packet
-}
-
-fn extensions(stream: &[u8]) -> Vec<u8> {
-    let destination = [
-        &[6, 0, 1, 4, 0, 0, 0, 0][..],
-        &build::tcp(1000, ACK, stream),
-    ]
-    .concat();
-    let hop_by_hop = [&[60, 0, 1, 4, 0, 0, 0, 0][..], &destination].concat();
-    build::ipv6(0, &hop_by_hop)
-}
-
-#[test]
-fn ip_fragments_are_put_together_in_any_order() {
-    let segment = build::tcp(1000, ACK, &stream());
-    let pieces: Vec<(usize, &[u8])> = segment
-        .chunks(504)
-        .enumerate()
-        .map(|(i, piece)| (504 * i, piece))
-        .collect();
-    let last = segment.len() / 504;
-    let v4 = |(at, piece): (usize, &[u8])| {
-        let mut packet = build::ipv4(6, piece);
-        let more = u16::from(at / 504 < last) << 13;
-        packet[6..8].copy_from_slice(&(more | (at / 8) as u16).to_be_bytes());
-        packet
-    };
-    let v6 = |(at, piece): (usize, &[u8])| {
-        let more = u16::from(at / 504 < last);
-        let field = (at as u16 | more).to_be_bytes();
-        build::ipv6(
-            44,
-            &[&[6, 0, field[0], field[1], 0, 0, 0, 9], piece].concat(),
-        )
-    };
-    let turned_v4: Vec<Vec<u8>> = pieces.iter().rev().copied().map(v4).collect();
-    assert_one_hello(&pcap(RAW, &turned_v4), "IPv4");
-    let turned_v6: Vec<Vec<u8>> = pieces.iter().rev().copied().map(v6).collect();
-    assert_one_hello(&pcap(RAW, &turned_v6), "IPv6");
-}
-
-#[test]
-fn a_packet_taken_before_segmentation_has_no_length_of_its_own() {
-    let mut v4 = build::ipv4(6, &build::tcp(1000, ACK, &stream()));
-    v4[2..4].fill(0);
-    assert_one_hello(&pcap(RAW, &[v4]), "IPv4");
-    let mut v6 = build::ipv6(6, &build::tcp(1000, ACK, &stream()));
-    v6[4..6].fill(0);
-    assert_one_hello(&pcap(RAW, &[v6]), "IPv6");
 }
 
 #[test]
@@ -506,16 +303,6 @@ proptest! {
             let at = at.index(file.len());
             file[at] = byte;
         }
-        let _ = read(&file);
-    }
-
-    #[test]
-    fn nothing_panics_on_any_frame(link_type in prop::sample::select(vec![0_u16, 1, 9, 50, 51, 101, 104, 113, 276]), frame in prop::collection::vec(any::<u8>(), 0..120)) {
-        let _ = read(&pcap(link_type, &[frame]));
-    }
-
-    #[test]
-    fn nothing_panics_on_tunnels_with_any_content(protocol in prop::sample::select(vec![4_u8, 41, 47]), port in prop::sample::select(vec![2152_u16, 4789, 6081]), content in prop::collection::vec(any::<u8>(), 0..120)) {
-        let _ = read(&pcap(RAW, &[build::ipv4(protocol, &content), build::ipv4(17, &build::udp(port, &content))]));
+        drop(read(&file));
     }
 }

@@ -1,15 +1,12 @@
 //! JA4: what changes it and what does not.
 
-use bot_agent::tls::{ClientHello, Fingerprint, Parsed, Transport, is_grease};
+use bot_agent::tls::{Fingerprint, Transport, is_grease};
 use proptest::prelude::*;
 
 use crate::build::{self, Hello};
 
 fn fingerprint(hello: &Hello) -> Fingerprint {
-    match ClientHello::parse(&hello.message()) {
-        Parsed::Complete(hello) => Fingerprint::new(&hello, Transport::Tcp),
-        other => panic!("{other:?}"),
-    }
+    Fingerprint::new(&build::read(&hello.message()), Transport::Tcp)
 }
 
 /// The example of the specification, extensions in the order of its `JA4_o`.
@@ -66,9 +63,7 @@ fn the_specification_s_example() {
 
 #[test]
 fn the_transport_is_the_first_letter() {
-    let Parsed::Complete(hello) = ClientHello::parse(&Hello::sample().message()) else {
-        panic!("not read");
-    };
+    let hello = build::read(&Hello::sample().message());
     for (transport, letter) in [
         (Transport::Tcp, 't'),
         (Transport::Quic, 'q'),

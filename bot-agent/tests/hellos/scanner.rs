@@ -1,18 +1,12 @@
 //! The capture side: hellos anywhere in a stream, each once.
 
-use bot_agent::{
-    stream::StreamScanner,
-    tls::{ClientHello, Parsed},
-};
+use bot_agent::{stream::StreamScanner, tls::ClientHello};
 use proptest::prelude::*;
 
 use crate::build::{self, Hello};
 
 fn read(hello: &Hello) -> ClientHello {
-    match ClientHello::parse(&hello.message()) {
-        Parsed::Complete(hello) => hello,
-        other => panic!("{other:?}"),
-    }
+    build::read(&hello.message())
 }
 
 fn second_hello() -> Hello {
@@ -58,8 +52,7 @@ fn hellos_are_found_behind_other_talk() {
 
 #[test]
 fn several_hellos_in_one_record_are_all_found() {
-    let message = Hello::sample().message();
-    let both = [message.clone(), second_hello().message()].concat();
+    let both = [Hello::sample().message(), second_hello().message()].concat();
     let expected = [read(&Hello::sample()), read(&second_hello())];
     for cut in 1..both.len() {
         let stream = build::records(&both, &[cut]);
