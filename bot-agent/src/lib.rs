@@ -4,6 +4,10 @@
 
 pub mod capture;
 pub mod cli;
+pub mod datapath {
+    //! The kernel program: loading it, and talking to its maps.
+    pub mod object;
+}
 pub mod rules;
 pub mod stream;
 pub mod tls;
