@@ -2,4 +2,7 @@
 //!
 //! The binary is `main.rs`; tests reach inside through here.
 
+pub mod control;
+pub mod event;
+pub mod exit_code;
 pub mod rules;
