@@ -43,6 +43,9 @@ pub enum ClientError {
         /// What is wrong with it.
         detail: String,
     },
+    /// Whoever reads the answer wants no more of it.
+    #[error("the answer was not read to its end")]
+    Stopped,
     /// The agent said no.
     #[error(transparent)]
     Failure(#[from] Failure),

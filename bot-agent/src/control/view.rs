@@ -213,8 +213,9 @@ pub struct Status {
     pub mode: ModeView,
     /// Interfaces.
     pub interfaces: Vec<Interface>,
-    /// How many rules there are.
-    pub rules: RuleCounts,
+    /// How many rules there are; nothing: only the agent knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<RuleCounts>,
     /// Packet counters by family and name.
     pub counters: BTreeMap<String, BTreeMap<String, HitsView>>,
     /// Ports; nothing: only the agent knows.
