@@ -2,4 +2,5 @@
 //!
 //! The binary is `main.rs`; tests reach inside through here.
 
+pub mod host;
 pub mod rules;
