@@ -2,7 +2,9 @@
 //!
 //! The binary is `main.rs`; tests reach inside through here.
 
+pub mod cli;
 pub mod control;
 pub mod event;
 pub mod exit_code;
+pub mod host;
 pub mod rules;

@@ -17,6 +17,7 @@ const MAPPED: [u8; 12] = [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff];
     Clone,
     Copy,
     Debug,
+    Default,
     Eq,
     FromBytes,
     Hash,

@@ -1,1 +1,18 @@
-//! skeleton
+//! Worlds for tests: frames, the kernel program with its tables, privileges.
+//!
+//! The tests themselves lie in `tests/`, one binary per height: `walk` and `verdicts` run packets
+//! through `BPF_PROG_TEST_RUN`, `verifier` keeps the program's budget.
+#![allow(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    clippy::missing_panics_doc,
+    clippy::cast_possible_truncation,
+    reason = "test support: a broken assumption ends the test"
+)]
+
+pub mod frame;
+pub mod kernel;
+pub mod privilege;

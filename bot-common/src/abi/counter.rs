@@ -14,7 +14,7 @@ pub struct Hits {
     pub bytes: u64,
 }
 
-/// Declares a counted enum: its variants, their stable snake_case names, and `ALL`.
+/// Declares a counted enum: its variants, their stable `snake_case` names, and `ALL`.
 macro_rules! counted {
     ($(#[$meta:meta])* $name:ident { $($(#[$doc:meta])* $variant:ident = $text:literal,)+ }) => {
         $(#[$meta])*
@@ -83,7 +83,7 @@ counted! {
         NotIp = "not_ip",
         /// The frame ends inside the IPv4 header or its options.
         Ipv4Truncated = "ipv4_truncated",
-        /// EtherType says IPv4, the version field does not.
+        /// `EtherType` says IPv4, the version field does not.
         Ipv4Version = "ipv4_version",
         /// IPv4 header length below 20 bytes.
         Ipv4HeaderLength = "ipv4_header_length",
@@ -91,7 +91,7 @@ counted! {
         Ipv4TotalLength = "ipv4_total_length",
         /// The frame ends inside the IPv6 header.
         Ipv6Truncated = "ipv6_truncated",
-        /// EtherType says IPv6, the version field does not.
+        /// `EtherType` says IPv6, the version field does not.
         Ipv6Version = "ipv6_version",
         /// IPv6 payload length longer than the frame.
         Ipv6PayloadLength = "ipv6_payload_length",

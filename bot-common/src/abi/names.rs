@@ -47,5 +47,6 @@ pub const PINNED_MAPS: &[&str] = &[
     MAP_HELLOS,
 ];
 
-/// Read-only global (`u8`): 1 compiles the `aya-log` debug channel in; at 0 the verifier removes it.
-pub const GLOBAL_DEBUG: &str = "DEBUG";
+/// Read-only global (`u8`) of aya-log: the level of the debug channel. 0 is off, and the verifier
+/// then removes every log statement; 4 is debug.
+pub const GLOBAL_LOG_LEVEL: &str = "AYA_LOG_LEVEL";

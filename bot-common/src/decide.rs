@@ -1,0 +1,144 @@
+//! The decision: a verdict, the mode and a packet make an [`Outcome`]. Pure; the kernel program
+//! and the agent's `check` run the same code.
+
+use crate::{
+    abi::{
+        counter::Outcome,
+        ports::PortWord,
+        settings::Mode,
+        verdict::{Action, Flags, MAX_CHAIN, Scope, Verdict, VerdictId},
+    },
+    packet::{Packet, Transport, protocol},
+};
+
+/// Follows `then` past expired verdicts, at most [`MAX_CHAIN`] of them. Ids that `table` does not
+/// know, and longer chains, are no rule at all (fail open). `clock` (`CLOCK_BOOTTIME` ns) is asked
+/// only where a deadline stands.
+#[inline(always)]
+pub fn in_force(
+    first: VerdictId,
+    table: impl Fn(VerdictId) -> Option<Verdict>,
+    clock: impl Fn() -> u64,
+) -> (VerdictId, Verdict) {
+    let mut id = first;
+    for _ in 0..MAX_CHAIN {
+        if id == VerdictId::NONE {
+            break;
+        }
+        let Some(verdict) = table(id) else { break };
+        if verdict.expires == 0 || !verdict.expired(clock()) {
+            return (id, verdict);
+        }
+        id = verdict.then;
+    }
+    (VerdictId::NONE, Verdict::PASS)
+}
+
+/// What becomes of `packet` under a verdict in force. `ports` answers for a destination port and
+/// is asked only where the verdict needs it; `mode` likewise.
+#[inline(always)]
+pub fn decide(
+    verdict: &Verdict,
+    packet: &Packet,
+    ports: impl Fn(u16) -> PortWord,
+    mode: impl FnOnce() -> Mode,
+) -> Outcome {
+    let drops = match Action::from_code(verdict.action) {
+        Action::Pass => return Outcome::Allowed,
+        Action::Monitor | Action::Throttle | Action::Reject => false,
+        Action::Drop => true,
+    };
+    let scope = Scope::from_code(verdict.scope);
+    if let Some(passed) = exemption(verdict, scope, packet, ports) {
+        return passed;
+    }
+    if !drops {
+        return Outcome::Monitored;
+    }
+    if verdict.has(Flags::MONITOR_ONLY) {
+        return Outcome::WouldDropRule;
+    }
+    match mode() {
+        Mode::Bypass => Outcome::Bypass,
+        Mode::Monitor => Outcome::WouldDropMode,
+        Mode::Enforce => Outcome::Dropped,
+    }
+}
+
+/// Why a packet of a covered source is not the rule's business; `None`: it is.
+#[inline(always)]
+fn exemption(
+    verdict: &Verdict,
+    scope: Scope,
+    packet: &Packet,
+    ports: impl Fn(u16) -> PortWord,
+) -> Option<Outcome> {
+    let forced = verdict.has(Flags::FORCED);
+    // For scope `all` the source decides whatever stands behind the IP header; for `services`
+    // what carries no readable port passes.
+    let unless_all = |outcome| match scope {
+        Scope::All => None,
+        Scope::Services => Some(outcome),
+    };
+    match packet.transport() {
+        Transport::Unreadable => unless_all(Outcome::Unreadable),
+        Transport::LaterFragment => unless_all(Outcome::LaterFragment),
+        Transport::Other => unless_all(Outcome::OutOfScope),
+        Transport::Tcp => {
+            let word = ports(packet.dport);
+            let mask = PortWord::mask(packet.dport);
+            if !forced && word.failsafe & mask != 0 {
+                Some(Outcome::FailsafePort)
+            } else if packet.is_attempt() || word.served_tcp & mask != 0 {
+                None
+            } else {
+                unless_all(Outcome::OutOfScope)
+            }
+        }
+        Transport::Udp => {
+            if ports(packet.dport).served_udp & PortWord::mask(packet.dport) != 0 {
+                None
+            } else {
+                unless_all(Outcome::OutOfScope)
+            }
+        }
+        Transport::Icmp => {
+            if !forced && is_icmp_error(packet.protocol, packet.flags) {
+                Some(Outcome::IcmpError)
+            } else if !forced && is_neighbour_discovery(packet) {
+                Some(Outcome::NeighbourDiscovery)
+            } else {
+                unless_all(Outcome::OutOfScope)
+            }
+        }
+    }
+}
+
+/// Errors that a live connection may need: unreachable (packet too big among them), time
+/// exceeded, parameter problem (RFC 792, RFC 4443 §3).
+#[inline(always)]
+const fn is_icmp_error(protocol: u8, kind: u8) -> bool {
+    match protocol {
+        protocol::ICMP => matches!(kind, 3 | 11 | 12),
+        protocol::ICMPV6 => matches!(kind, 1..=4),
+        _ => false,
+    }
+}
+
+/// Router and neighbour solicitations and advertisements from the link itself: the hop limit 255
+/// proves that no router forwarded them (RFC 4861 §3.1, §6.1, §7.1).
+#[inline(always)]
+const fn is_neighbour_discovery(packet: &Packet) -> bool {
+    packet.protocol == protocol::ICMPV6
+        && matches!(packet.flags, 133..=136)
+        && packet.hop_limit == 255
+}
+
+/// Whether the outcome is reported to the agent.
+#[inline(always)]
+pub const fn is_reported(outcome: Outcome) -> bool {
+    matches!(
+        outcome,
+        Outcome::Monitored | Outcome::WouldDropMode | Outcome::WouldDropRule | Outcome::Dropped
+    )
+}

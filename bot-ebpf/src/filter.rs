@@ -1,0 +1,54 @@
+//! The data's way: walk, look up, decide, count, report, copy the hello.
+
+use aya_ebpf::programs::XdpContext;
+use aya_log_ebpf::debug;
+use bot_common::{
+    abi::{
+        counter::{Counter, Outcome},
+        settings::Mode,
+        verdict::VerdictId,
+    },
+    decide::{decide, in_force, is_reported},
+    packet::walk_ethernet,
+};
+
+use crate::{access::Frame, clock, counters, hello, ports, report, rules, scratch, settings};
+
+/// The fate of one packet; `None` when it has no readable source address.
+#[inline(always)]
+pub(crate) fn run(ctx: &XdpContext) -> Option<Outcome> {
+    let frame = Frame::new(ctx);
+    let bytes = frame.wire_len();
+    let packet = scratch::packet()?;
+    if let Err(reject) = walk_ethernet(&frame, packet) {
+        counters::bump(Counter::Reject(reject), bytes);
+        return None;
+    }
+    let packet = scratch::settled(packet);
+    if let Some(reject) = packet.reject() {
+        counters::bump(Counter::Reject(reject), bytes);
+    }
+    let settings = settings::current();
+    if settings.bypass_until != 0 && settings.mode(clock::now()) == Mode::Bypass {
+        counters::bump(Counter::Outcome(Outcome::Bypass), bytes);
+        return Some(Outcome::Bypass);
+    }
+    let (id, verdict) = in_force(rules::lookup(&packet.src), rules::verdict, clock::now);
+    let outcome = if id == VerdictId::NONE {
+        Outcome::NoRule
+    } else {
+        rules::hit(id, bytes);
+        decide(&verdict, packet, ports::word, || {
+            settings.mode(clock::now())
+        })
+    };
+    counters::bump(Counter::Outcome(outcome), bytes);
+    if is_reported(outcome) {
+        debug!(ctx, "verdict {} outcome {}", id.get(), outcome as u8);
+        report::send(ctx, settings, packet, id, outcome, bytes);
+    }
+    if outcome != Outcome::Dropped {
+        hello::follow(ctx, &frame, settings, packet);
+    }
+    Some(outcome)
+}

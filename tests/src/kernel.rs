@@ -1,0 +1,306 @@
+//! The kernel program with its tables, unpinned and attached to nothing: packets go in through
+//! `BPF_PROG_TEST_RUN`, verdicts, counters and records come out.
+
+use std::fs;
+
+use aya::{
+    Ebpf, EbpfLoader, TestRun,
+    maps::{Array, MapData, PerCpuArray, RingBuf, lpm_trie::Key, lpm_trie::LpmTrie},
+    programs::{ProgramError, TestRunOptions, Xdp},
+};
+use bot_agent::rules::prefix::Prefix;
+use bot_common::{
+    abi::{
+        counter::{Counter, Hits},
+        names,
+        ports::{PORT_WORDS, PortWord},
+        record::{DropReport, HelloSegment},
+        settings::{FOREVER, Settings},
+        verdict::{Verdict, VerdictId},
+    },
+    address::Address,
+};
+use zerocopy::FromBytes;
+
+use self::value::Plain;
+
+/// Which entry point runs.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Entry {
+    /// `xdp.frags`.
+    Frags,
+    /// Single buffers.
+    Plain,
+}
+
+impl Entry {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Frags, Self::Plain];
+
+    /// The program's name.
+    pub fn program(self) -> &'static str {
+        match self {
+            Self::Frags => names::PROGRAM_FRAGS,
+            Self::Plain => names::PROGRAM_PLAIN,
+        }
+    }
+}
+
+/// What the program told the driver.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Fate {
+    /// `XDP_DROP`.
+    Drop,
+    /// `XDP_PASS`.
+    Pass,
+}
+
+/// A loaded program.
+pub struct Kernel {
+    ebpf: Ebpf,
+    prefixes: LpmTrie<MapData, [u8; 16], u32>,
+    verdicts: Array<MapData, Plain<Verdict>>,
+    hits: PerCpuArray<MapData, Plain<Hits>>,
+    counters: PerCpuArray<MapData, Plain<Hits>>,
+    settings: Array<MapData, Plain<Settings>>,
+    ports: Array<MapData, Plain<PortWord>>,
+    reports: RingBuf<MapData>,
+    hellos: RingBuf<MapData>,
+    next: u32,
+    now: Settings,
+}
+
+impl Kernel {
+    /// Loads both entry points with small tables, in enforce mode, with ports 80 and 443 served,
+    /// 443 a hello port and 22 a failsafe port.
+    pub fn load() -> Self {
+        let object = fs::read(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../target/bpf/bot-ebpf.o"
+        ))
+        .expect("the BPF object: run `cargo xtask build`");
+        let mut ebpf = EbpfLoader::new()
+            .override_global(names::GLOBAL_LOG_LEVEL, &0u8, true)
+            .map_max_entries(names::MAP_PREFIXES, 1 << 16)
+            .load(&object)
+            .expect("the object loads");
+        for entry in Entry::ALL {
+            let program: &mut Xdp = ebpf
+                .program_mut(entry.program())
+                .expect("a program")
+                .try_into()
+                .expect("XDP");
+            program
+                .load()
+                .unwrap_or_else(|error| panic!("{}: {}", entry.program(), tail(&error)));
+        }
+        let mut map = |name| ebpf.take_map(name).unwrap_or_else(|| panic!("map {name}"));
+        let mut kernel = Self {
+            prefixes: map(names::MAP_PREFIXES).try_into().expect("a trie"),
+            verdicts: map(names::MAP_VERDICTS).try_into().expect("an array"),
+            hits: map(names::MAP_VERDICT_HITS)
+                .try_into()
+                .expect("a per-CPU array"),
+            counters: map(names::MAP_COUNTERS)
+                .try_into()
+                .expect("a per-CPU array"),
+            settings: map(names::MAP_SETTINGS).try_into().expect("an array"),
+            ports: map(names::MAP_PORTS).try_into().expect("an array"),
+            reports: map(names::MAP_REPORTS).try_into().expect("a ring"),
+            hellos: map(names::MAP_HELLOS).try_into().expect("a ring"),
+            ebpf,
+            next: 1,
+            now: Settings::default(),
+        };
+        kernel.settings(|settings| {
+            *settings = Settings {
+                enforce_until: FOREVER,
+                bypass_until: 0,
+                seed: 0x5eed,
+                reports_per_second: u32::MAX,
+                hellos_per_second: u32::MAX,
+            };
+        });
+        kernel.ports(|port| PortWord {
+            served_tcp: u64::from(matches!(port, 80 | 443)),
+            served_udp: u64::from(port == 443),
+            hello: u64::from(port == 443),
+            failsafe: u64::from(port == 22),
+        });
+        kernel
+    }
+
+    /// Changes the settings.
+    pub fn settings(&mut self, change: impl FnOnce(&mut Settings)) {
+        change(&mut self.now);
+        self.settings
+            .set(0, Plain(self.now), 0)
+            .expect("settings are written");
+    }
+
+    /// The settings as last written.
+    pub fn current_settings(&self) -> Settings {
+        self.now
+    }
+
+    /// Sets every port's bits: each field of the answer is 0 or 1.
+    pub fn ports(&mut self, of: impl Fn(u16) -> PortWord) {
+        for index in 0..PORT_WORDS {
+            let mut word = PortWord::default();
+            for bit in 0..64 {
+                let port = of((index * 64 + bit) as u16);
+                word.served_tcp |= port.served_tcp << bit;
+                word.served_udp |= port.served_udp << bit;
+                word.hello |= port.hello << bit;
+                word.failsafe |= port.failsafe << bit;
+            }
+            self.ports
+                .set(index, Plain(word), 0)
+                .expect("ports are written");
+        }
+    }
+
+    /// Writes a verdict under a new id.
+    pub fn verdict(&mut self, verdict: Verdict) -> VerdictId {
+        let id = VerdictId::new(self.next).expect("room");
+        self.next += 1;
+        self.verdicts
+            .set(id.get(), Plain(verdict), 0)
+            .expect("the verdict is written");
+        id
+    }
+
+    /// Points a prefix to a verdict.
+    pub fn point(&mut self, prefix: &str, id: VerdictId) {
+        let prefix: Prefix = prefix.parse().expect("a prefix");
+        let key = Key::new(u32::from(prefix.bits()), prefix.address().octets());
+        self.prefixes
+            .insert(&key, id.get(), 0)
+            .expect("the prefix is stored");
+    }
+
+    /// A rule: a prefix with a verdict of its own.
+    pub fn rule(&mut self, prefix: &str, verdict: Verdict) -> VerdictId {
+        let id = self.verdict(verdict);
+        self.point(prefix, id);
+        id
+    }
+
+    /// Runs one packet.
+    pub fn run(&self, entry: Entry, frame: &[u8]) -> Fate {
+        let mut out = vec![0; frame.len() + 256];
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(frame);
+        options.data_out = Some(&mut out);
+        let result = self
+            .program(entry)
+            .test_run(options)
+            .expect("the packet runs");
+        match result.return_value {
+            1 => Fate::Drop,
+            2 => Fate::Pass,
+            other => panic!("XDP action {other}"),
+        }
+    }
+
+    /// Instructions that the verifier looked at.
+    pub fn verified_instructions(&self, entry: Entry) -> Option<u32> {
+        self.program(entry)
+            .info()
+            .expect("program info")
+            .verified_instruction_count()
+    }
+
+    /// A counter, summed over CPUs.
+    pub fn counter(&self, counter: Counter) -> Hits {
+        sum(self
+            .counters
+            .get(&counter.index(), 0)
+            .expect("a counter")
+            .iter())
+    }
+
+    /// Every counter that is not zero, by name.
+    pub fn packets(&self) -> Vec<(&'static str, u64)> {
+        let named = Counter::all().map(|counter| (counter.name().1, self.counter(counter).packets));
+        named.filter(|(_, packets)| *packets > 0).collect()
+    }
+
+    /// Hits of a verdict, summed over CPUs.
+    pub fn hits(&self, id: VerdictId) -> Hits {
+        sum(self.hits.get(&id.get(), 0).expect("hits").iter())
+    }
+
+    /// The kernel's own answer for an address.
+    pub fn lookup(&self, address: Address) -> VerdictId {
+        let id = self
+            .prefixes
+            .get(&Key::new(128, address.octets()), 0)
+            .unwrap_or(0);
+        VerdictId::new(id).expect("an id")
+    }
+
+    /// Drains the report ring.
+    pub fn reports(&mut self) -> Vec<DropReport> {
+        let mut reports = Vec::new();
+        while let Some(item) = self.reports.next() {
+            reports.push(DropReport::read_from_bytes(&item).expect("a whole record"));
+        }
+        reports
+    }
+
+    /// Drains the hello ring.
+    pub fn hellos(&mut self) -> Vec<HelloSegment> {
+        let mut hellos = Vec::new();
+        while let Some(item) = self.hellos.next() {
+            hellos.push(HelloSegment::read_from_bytes(&item).expect("a whole record"));
+        }
+        hellos
+    }
+
+    fn program(&self, entry: Entry) -> &Xdp {
+        self.ebpf
+            .program(entry.program())
+            .expect("a program")
+            .try_into()
+            .expect("XDP")
+    }
+}
+
+/// The end of a load error: the verifier's last words stand there.
+fn tail(error: &ProgramError) -> String {
+    let text = format!("{error:?}").replace("\\n", "\n");
+    let lines: Vec<_> = text.lines().collect();
+    lines[lines.len().saturating_sub(40)..].join("\n")
+}
+
+fn sum<'a>(cpus: impl Iterator<Item = &'a Plain<Hits>>) -> Hits {
+    cpus.fold(Hits::default(), |all, Plain(one)| Hits {
+        packets: all.packets + one.packets,
+        bytes: all.bytes + one.bytes,
+    })
+}
+
+mod value {
+    //! Lets aya carry the interface's types.
+    #![allow(
+        unsafe_code,
+        reason = "aya's marker for plain old data is an unsafe trait"
+    )]
+
+    use bot_common::abi::{counter::Hits, ports::PortWord, settings::Settings, verdict::Verdict};
+
+    /// A map value.
+    #[derive(Clone, Copy)]
+    #[repr(transparent)]
+    pub(super) struct Plain<T>(pub T);
+
+    // SAFETY: `repr(C)` without padding and valid for every bit pattern, as zerocopy has proved.
+    unsafe impl aya::Pod for Plain<Verdict> {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Plain<Hits> {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Plain<Settings> {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Plain<PortWord> {}
+}
