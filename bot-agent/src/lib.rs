@@ -8,3 +8,5 @@ pub mod event;
 pub mod exit_code;
 pub mod host;
 pub mod rules;
+pub mod stream;
+pub mod tls;
