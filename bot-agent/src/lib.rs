@@ -7,6 +7,7 @@ pub mod control;
 pub mod event;
 pub mod exit_code;
 pub mod host;
+pub mod policy;
 pub mod rules;
 pub mod stream;
 pub mod tls;

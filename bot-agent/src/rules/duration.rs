@@ -80,7 +80,8 @@ pub fn format(duration: Duration) -> String {
     let mut text = String::new();
     for (unit, size) in UNITS.iter().skip(1) {
         if seconds >= *size {
-            text.push_str(&format!("{}{unit}", seconds / size));
+            text.push_str(&(seconds / size).to_string());
+            text.push(*unit);
             seconds %= size;
         }
     }

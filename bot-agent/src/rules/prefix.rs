@@ -153,6 +153,7 @@ impl Prefix {
     }
 
     /// The shorter prefix of `bits` that covers this one; itself when `bits` is not shorter.
+    #[must_use]
     pub fn shortened(self, bits: u8) -> Self {
         if bits >= self.bits {
             return self;
