@@ -2,6 +2,7 @@
 //!
 //! The binary is `main.rs`; tests reach inside through here.
 
+pub mod capture;
 pub mod cli;
 pub mod control;
 pub mod event;

@@ -1,7 +1,7 @@
 //! The `bot-agent` binary: parses, runs, prints an error once.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, BufWriter, IsTerminal as _, Write},
     process::ExitCode,
 };
 
@@ -10,7 +10,13 @@ use clap::Parser as _;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    match cli.run(&mut io::stdout().lock()) {
+    let stdout = io::stdout();
+    let mut out: Box<dyn Write> = if stdout.is_terminal() {
+        Box::new(stdout.lock())
+    } else {
+        Box::new(BufWriter::new(stdout.lock()))
+    };
+    match cli.run(&mut out) {
         Ok(code) => code.into(),
         Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {

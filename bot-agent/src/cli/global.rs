@@ -54,6 +54,7 @@ pub enum Output {
     /// JSON, one object a line
     Json,
     /// Bare values separated by tabs, for shell pipelines
+    #[value(alias = "tsv")]
     Raw,
 }
 
