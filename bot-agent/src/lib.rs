@@ -10,5 +10,6 @@ pub mod exit_code;
 pub mod host;
 pub mod policy;
 pub mod rules;
+pub mod store;
 pub mod stream;
 pub mod tls;
