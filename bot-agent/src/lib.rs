@@ -2,5 +2,7 @@
 //!
 //! The binary is `main.rs`; tests reach inside through here.
 
+pub mod datapath;
 pub mod host;
+pub mod policy;
 pub mod rules;

@@ -26,8 +26,8 @@ use crate::host::{kernel, privilege};
 /// What to load, and how large.
 #[derive(Debug)]
 pub struct Options<'a> {
-    /// The BPF object; empty when the binary was built without it.
-    pub object: &'a [u8],
+    /// The BPF object; `None` when the binary was built without it.
+    pub object: Option<&'a [u8]>,
     /// Turns on the programs' debug channel.
     pub debug: bool,
     /// Prefixes that the tables shall hold.
@@ -64,17 +64,15 @@ impl Datapath {
     /// Loads both programs. Tables pinned in `folder` under this layout version are adopted, after
     /// a check of their shapes; missing ones are made and pinned. Attaches nothing.
     pub fn open(options: &Options<'_>, folder: PinFolder) -> Result<Opened, Error> {
-        if options.object.is_empty() {
-            return Err(Error::NotBuilt);
-        }
+        let bytes = options.object.ok_or(Error::NotBuilt)?;
         check_host()?;
         let layout = folder.layout();
         layout.make()?;
         let sizes = sizes(options);
-        let object = aya_obj::Object::parse(options.object)?;
+        let object = aya_obj::Object::parse(bytes)?;
         shape::check_pins(&object, &sizes, &layout.maps()).map_err(|error| shown(error, &folder))?;
 
-        let mut ebpf = load(options, &sizes, &layout)?;
+        let mut ebpf = load(bytes, options.debug, &sizes, &layout)?;
         // Programs first: one whose maps were taken and dropped does not load any more.
         for entry in EntryPoint::ALL {
             load_program(&mut ebpf, *entry, &layout)?;
@@ -162,8 +160,13 @@ fn sizes(options: &Options<'_>) -> [(&'static str, u32); 5] {
     ]
 }
 
-fn load(options: &Options<'_>, sizes: &[(&'static str, u32)], layout: &Layout) -> Result<Ebpf, Error> {
-    let level = if options.debug { debug_log::LEVEL } else { 0 };
+fn load(
+    object: &[u8],
+    debug: bool,
+    sizes: &[(&'static str, u32)],
+    layout: &Layout,
+) -> Result<Ebpf, Error> {
+    let level = if debug { debug_log::LEVEL } else { 0 };
     let mut loader = EbpfLoader::new();
     loader.override_global(names::GLOBAL_LOG_LEVEL, &level, true);
     for (name, entries) in sizes {
@@ -172,7 +175,7 @@ fn load(options: &Options<'_>, sizes: &[(&'static str, u32)], layout: &Layout) -
     for name in names::PINNED_MAPS {
         loader.map_pin_path(name, layout.maps().join(name));
     }
-    loader.load(options.object).map_err(Error::Load)
+    loader.load(object).map_err(Error::Load)
 }
 
 /// Loads a program and pins it, so that `status` knows it without the agent.

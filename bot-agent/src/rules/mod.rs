@@ -2,6 +2,9 @@
 //!
 //! Pure: no aya, no tokio, no clock. Whoever needs the time gets a [`time::Now`].
 
+pub mod duration;
 pub mod prefix;
 pub mod rule;
+pub mod set;
+pub mod target;
 pub mod time;
