@@ -5,6 +5,7 @@
 pub mod capture;
 pub mod cli;
 pub mod control;
+pub mod datapath;
 pub mod event;
 pub mod exit_code;
 pub mod host;

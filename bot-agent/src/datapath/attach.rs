@@ -1,0 +1,457 @@
+//! Putting the programs on interfaces, by BPF link only.
+//!
+//! A link that this or an earlier agent pinned is taken over: its program is swapped in one step,
+//! without a packet in between that no program sees. A program that someone else attached is left
+//! alone unless the operator says `replace`.
+
+use std::{io, path::PathBuf};
+
+use aya::programs::{
+    ProgramError, Xdp, XdpMode as AyaMode,
+    links::{FdLink, LinkError},
+    loaded_programs,
+    xdp::{XdpError, XdpLink},
+};
+use bot_common::abi::names;
+
+use super::{
+    error::Error,
+    folder::PinFolder,
+    link::{self, Pin},
+    open::{self, Datapath},
+};
+use crate::host::{
+    NetlinkError,
+    interface::{self, Interface, Xdp as Occupant, XdpMode},
+};
+
+/// Which XDP mode the operator asks for.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum XdpRequest {
+    /// Native, or else generic.
+    #[default]
+    Auto,
+    /// In the driver or not at all.
+    Native,
+    /// In the network stack.
+    Generic,
+}
+
+/// The two entry points into the filter.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EntryPoint {
+    /// For drivers that deliver packets in several buffers.
+    Frags,
+    /// For drivers that deliver single buffers only.
+    Plain,
+}
+
+impl EntryPoint {
+    /// Both, in the order in which they are tried.
+    pub const ALL: &'static [Self] = &[Self::Frags, Self::Plain];
+
+    /// Name of the program.
+    pub const fn program(self) -> &'static str {
+        match self {
+            Self::Frags => names::PROGRAM_FRAGS,
+            Self::Plain => names::PROGRAM_PLAIN,
+        }
+    }
+}
+
+/// The filter on an interface.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Attachment {
+    /// Name of the interface; empty when it is in another network namespace.
+    pub iface: String,
+    /// Its index.
+    pub ifindex: u32,
+    /// Where the program runs; `None` when the interface is in another network namespace.
+    pub mode: Option<XdpMode>,
+    /// Which program; `None` when it is one of another layout version.
+    pub program: Option<EntryPoint>,
+}
+
+/// What [`Datapath::attach`] did.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Attached {
+    /// What is in force now.
+    pub attachment: Attachment,
+    /// Whether the link of an earlier agent (or of this one) was taken over.
+    pub adopted: bool,
+    /// Why the program does not run in the driver although it was tried.
+    pub native_refused: Option<String>,
+}
+
+/// Why the filter is not on an interface.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// No interface has this name.
+    #[error("there is no interface `{0}` (`ip link` lists them)")]
+    NoSuchInterface(String),
+    /// Another program is attached, and it is not ours.
+    #[error(
+        "interface {iface} runs another XDP program: id {program}{}, {mode}; stop its owner, or \
+         replace it with `--replace`",
+        name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default()
+    )]
+    Foreign {
+        /// The interface.
+        iface: String,
+        /// The program's id.
+        program: u32,
+        /// The program's name, where it may be asked for (root only).
+        name: Option<String>,
+        /// How it runs.
+        mode: XdpMode,
+    },
+    /// Another program is attached by a BPF link: only who holds the link can take it off.
+    #[error(
+        "interface {iface} runs XDP program {program}, which a BPF link holds: it cannot be \
+         replaced, only its owner can take it off (`bpftool link` shows it)"
+    )]
+    ForeignLink {
+        /// The interface.
+        iface: String,
+        /// The program's id.
+        program: u32,
+    },
+    /// The kernel or the driver refused every way.
+    #[error("interface {iface} takes no XDP program: {}", attempts.join("; "))]
+    Refused {
+        /// The interface.
+        iface: String,
+        /// Each way that was tried, with the reason.
+        attempts: Vec<String>,
+    },
+    /// A link could not be opened or read.
+    #[error("reading the link pinned at {}: {source}", path.display())]
+    Link {
+        /// The pin.
+        path: PathBuf,
+        /// The kernel's reason.
+        source: LinkError,
+    },
+    /// A pin could not be made, listed or removed.
+    #[error("pin {}: {source}", path.display())]
+    Pin {
+        /// The pin or its folder.
+        path: PathBuf,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// Interfaces could not be listed or changed.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// The pin folder or the programs are not what they were.
+    #[error(transparent)]
+    Folder(#[from] Error),
+}
+
+impl Datapath {
+    /// Puts the filter on an interface and pins the link. Fill the tables first: from here on they
+    /// decide.
+    ///
+    /// A link of ours that is there already keeps its mode, whatever `request` says: changing it
+    /// would leave packets unfiltered. Use `detach` first for that.
+    pub fn attach(
+        &mut self,
+        iface: &str,
+        request: XdpRequest,
+        replace: bool,
+    ) -> Result<Attached, AttachError> {
+        let interface = find(iface)?;
+        let mut ours = Vec::new();
+        for pin in link::scan(&self.folder)? {
+            if pin.ifindex == 0 {
+                tracing::debug!(pin = %pin.path.display(), "removing the link of a deleted interface");
+                link::unpin(&pin.path)?;
+            } else if is_on(&pin, &interface) {
+                ours.push(pin);
+            }
+        }
+        if !ours.is_empty() {
+            self.adopt(&interface, ours)?;
+            return self.attached(iface, true, None);
+        }
+        if let Some(occupant) = interface.xdp {
+            if !replace {
+                return Err(foreign(iface, occupant));
+            }
+            evict(&interface, occupant)?;
+        }
+        let native_refused = self.attach_anew(&interface, request)?;
+        self.attached(iface, false, native_refused)
+    }
+
+    /// What is attached now, by the links pinned under this layout version.
+    pub fn attachments(&self) -> Result<Vec<Attachment>, AttachError> {
+        attachments(&self.folder)
+    }
+
+    /// Swaps the program of an adopted link, and moves its pin here if it lies under another
+    /// layout version. At every instant a program is attached and a pin holds it.
+    fn adopt(&mut self, interface: &Interface, pins: Vec<Pin>) -> Result<(), AttachError> {
+        let version = self.folder.layout().version;
+        let mut kept = None;
+        // Sorted by layout, newest first. Two pins of one link: an earlier move was interrupted.
+        for pin in pins {
+            match kept {
+                None => {
+                    let Pin {
+                        path, layout, id, ..
+                    } = &pin;
+                    let (path, layout, id) = (path.clone(), *layout, *id);
+                    let fd_link = self.swap(interface, pin)?;
+                    if layout != version {
+                        self.pin(fd_link, interface.index)?;
+                        link::unpin(&path)?;
+                    }
+                    kept = Some(id);
+                }
+                Some(_) => link::unpin(&pin.path)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn swap(&mut self, interface: &Interface, pin: Pin) -> Result<FdLink, AttachError> {
+        let Pin { path, link, .. } = pin;
+        let failed = |source| AttachError::Link {
+            path: path.clone(),
+            source,
+        };
+        let mut attempts = Vec::new();
+        let mut fd_link = Some(link);
+        for entry in EntryPoint::ALL {
+            let link = match fd_link.take() {
+                Some(link) => link,
+                // The refusal used the descriptor up; the pin still holds the link.
+                None => aya::programs::links::PinnedLink::from_pin(&path)
+                    .map_err(failed)?
+                    .into(),
+            };
+            let link = XdpLink::try_from(link).map_err(failed)?;
+            let program = self.program(*entry)?;
+            match program.attach_to_link(link) {
+                Ok(id) => {
+                    let link = program.take_link(id).map_err(|error| {
+                        refused(interface, vec![reason(&error)])
+                    })?;
+                    return FdLink::try_from(link).map_err(failed);
+                }
+                Err(error) => {
+                    attempts.push(format!("{} into its link: {}", entry.program(), reason(&error)));
+                }
+            }
+        }
+        Err(refused(interface, attempts))
+    }
+
+    /// Tries modes and programs in order; returns why native was given up for generic.
+    fn attach_anew(
+        &mut self,
+        interface: &Interface,
+        request: XdpRequest,
+    ) -> Result<Option<String>, AttachError> {
+        let modes: &[XdpMode] = match request {
+            XdpRequest::Auto => &[XdpMode::Native, XdpMode::Generic],
+            XdpRequest::Native => &[XdpMode::Native],
+            XdpRequest::Generic => &[XdpMode::Generic],
+        };
+        let mut attempts = Vec::new();
+        for mode in modes {
+            let native_refused = (!attempts.is_empty()).then(|| attempts.join("; "));
+            for entry in EntryPoint::ALL {
+                match self.attach_one(interface, *entry, *mode)? {
+                    Ok(link) => {
+                        self.pin(link, interface.index)?;
+                        return Ok(native_refused);
+                    }
+                    Err(why) => attempts.push(format!("{mode}, {}: {why}", entry.program())),
+                }
+            }
+        }
+        Err(refused(interface, attempts))
+    }
+
+    /// One way to attach. The outer error ends all attempts, the inner one this attempt.
+    fn attach_one(
+        &mut self,
+        interface: &Interface,
+        entry: EntryPoint,
+        mode: XdpMode,
+    ) -> Result<Result<FdLink, String>, AttachError> {
+        let aya_mode = match mode {
+            XdpMode::Native => AyaMode::Driver,
+            XdpMode::Generic => AyaMode::Skb,
+            XdpMode::Offloaded => AyaMode::Hardware,
+        };
+        let program = self.program(entry)?;
+        let id = match program.attach_to_if_index(interface.index, aya_mode) {
+            Ok(id) => id,
+            Err(error) => {
+                // Someone attached a program since we looked.
+                if matches!(errno(&error), Some(libc::EBUSY | libc::EEXIST))
+                    && let Some(occupant) = find(&interface.name)?.xdp
+                {
+                    return Err(foreign(&interface.name, occupant));
+                }
+                return Ok(Err(reason(&error)));
+            }
+        };
+        let link = program
+            .take_link(id)
+            .map_err(|error| refused(interface, vec![reason(&error)]))?;
+        let Ok(link) = FdLink::try_from(link) else {
+            // aya attaches by netlink when the kernel answers EINVAL to a link; such a program
+            // has no owner, cannot be swapped in one step, and is taken off at once.
+            interface::remove_xdp(interface.index, mode)?;
+            return Ok(Err("the kernel makes no BPF link for it".to_owned()));
+        };
+        Ok(Ok(link))
+    }
+
+    /// Pins a link under the interface's index; where that name is taken (by the link of another
+    /// network namespace) under the index and a number.
+    fn pin(&self, link: FdLink, ifindex: u32) -> Result<(), AttachError> {
+        let links = self.folder.layout().links();
+        let path = std::iter::once(ifindex.to_string())
+            .chain((1..).map(|n: u32| format!("{ifindex}_{n}")))
+            .map(|name| links.join(name))
+            .find(|path| !path.exists())
+            .unwrap_or(links);
+        link.pin(&path)
+            .map(drop)
+            .map_err(|error| link::pin_error(&path)(io::Error::other(error)))
+    }
+
+    fn attached(
+        &self,
+        iface: &str,
+        adopted: bool,
+        native_refused: Option<String>,
+    ) -> Result<Attached, AttachError> {
+        let attachment = self
+            .attachments()?
+            .into_iter()
+            .find(|attachment| attachment.iface == iface)
+            .ok_or_else(|| AttachError::NoSuchInterface(iface.to_owned()))?;
+        Ok(Attached {
+            attachment,
+            adopted,
+            native_refused,
+        })
+    }
+
+    fn program(&mut self, entry: EntryPoint) -> Result<&mut Xdp, AttachError> {
+        Ok(open::program(&mut self.ebpf, entry)?)
+    }
+}
+
+/// The XDP program on an interface that is not ours, with its name where it may be asked for (root
+/// only). For a look before the privileges are dropped.
+pub fn foreign_program(
+    iface: &str,
+    folder: &PinFolder,
+) -> Result<Option<AttachError>, AttachError> {
+    let interface = find(iface)?;
+    let Some(occupant) = interface.xdp else {
+        return Ok(None);
+    };
+    let ours = link::scan(folder)?
+        .iter()
+        .any(|pin| is_on(pin, &interface));
+    Ok((!ours).then(|| foreign(iface, occupant)))
+}
+
+/// The links pinned under this layout version, seen from this network namespace.
+pub(super) fn attachments(folder: &PinFolder) -> Result<Vec<Attachment>, AttachError> {
+    let layout = folder.layout();
+    let programs: Vec<(EntryPoint, u32)> = EntryPoint::ALL
+        .iter()
+        .filter_map(|entry| {
+            let path = layout.programs().join(entry.program());
+            let info = aya::programs::ProgramInfo::from_pin(path).ok()?;
+            Some((*entry, info.id()))
+        })
+        .collect();
+    let interfaces = interface::list()?;
+    Ok(link::scan(folder)?
+        .iter()
+        .filter(|pin| pin.layout == layout.version && pin.ifindex != 0)
+        .map(|pin| {
+            let interface = interfaces.iter().find(|interface| is_on(pin, interface));
+            let program = programs.iter().find(|(_, id)| *id == pin.program);
+            Attachment {
+                iface: interface.map(|it| it.name.clone()).unwrap_or_default(),
+                ifindex: pin.ifindex,
+                mode: interface.and_then(|it| it.xdp).map(|xdp| xdp.mode),
+                program: program.map(|(entry, _)| *entry),
+            }
+        })
+        .collect())
+}
+
+/// Whether a link is the one on an interface: an index alone may mean an interface of another
+/// network namespace, a program's id does not.
+pub(super) fn is_on(pin: &Pin, interface: &Interface) -> bool {
+    pin.ifindex == interface.index
+        && interface
+            .xdp
+            .is_some_and(|xdp| xdp.program == pin.program)
+}
+
+fn find(iface: &str) -> Result<Interface, AttachError> {
+    interface::by_name(iface)?.ok_or_else(|| AttachError::NoSuchInterface(iface.to_owned()))
+}
+
+fn foreign(iface: &str, occupant: Occupant) -> AttachError {
+    AttachError::Foreign {
+        iface: iface.to_owned(),
+        program: occupant.program,
+        name: program_name(occupant.program),
+        mode: occupant.mode,
+    }
+}
+
+fn program_name(id: u32) -> Option<String> {
+    loaded_programs()
+        .filter_map(Result::ok)
+        .find(|program| program.id() == id)
+        .and_then(|program| program.name_as_str().map(str::to_owned))
+        .filter(|name| !name.is_empty())
+}
+
+fn evict(interface: &Interface, occupant: Occupant) -> Result<(), AttachError> {
+    match interface::remove_xdp(interface.index, occupant.mode) {
+        Err(error) if error.errno() == Some(libc::EBUSY) => Err(AttachError::ForeignLink {
+            iface: interface.name.clone(),
+            program: occupant.program,
+        }),
+        other => Ok(other?),
+    }
+}
+
+fn refused(interface: &Interface, attempts: Vec<String>) -> AttachError {
+    AttachError::Refused {
+        iface: interface.name.clone(),
+        attempts,
+    }
+}
+
+fn errno(error: &ProgramError) -> Option<i32> {
+    match error {
+        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
+        ProgramError::XdpError(XdpError::NetlinkError(error)) => error.raw_os_error(),
+        _ => None,
+    }
+}
+
+/// aya's message with the error number that it hides in the source.
+fn reason(error: &ProgramError) -> String {
+    match error {
+        ProgramError::SyscallError(error) => error.io_error.to_string(),
+        error => error.to_string(),
+    }
+}
