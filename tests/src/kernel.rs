@@ -203,6 +203,25 @@ impl Kernel {
         }
     }
 
+    /// Runs one packet of which only the first `linear` bytes lie in the first buffer. `None` where
+    /// this kernel's test interface cannot split packets (before 6.18).
+    pub fn run_split(&self, frame: &[u8], linear: usize) -> Option<Fate> {
+        let mut out = vec![0; frame.len() + 256];
+        // `struct xdp_md`: data, data_end, data_meta, three indexes.
+        let context = [0, linear as u32, 0, 0, 0, 0]
+            .map(u32::to_ne_bytes)
+            .concat();
+        let mut options = TestRunOptions::new();
+        options.data_in = Some(frame);
+        options.data_out = Some(&mut out);
+        options.ctx_in = Some(&context);
+        match self.program(Entry::Frags).test_run(options) {
+            Ok(result) if result.return_value == 1 => Some(Fate::Drop),
+            Ok(_) => Some(Fate::Pass),
+            Err(_) => None,
+        }
+    }
+
     /// Instructions that the verifier looked at.
     pub fn verified_instructions(&self, entry: Entry) -> Option<u32> {
         self.program(entry)
