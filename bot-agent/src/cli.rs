@@ -42,6 +42,8 @@ use crate::{
         client::ClientError,
         protocol::{Failure, FailureCode},
     },
+    daemon::OfflineError,
+    datapath::{AttachError, Error as DatapathError},
     exit_code::ExitCode,
 };
 
@@ -161,9 +163,48 @@ fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
             }
         });
     }
+    if let Some(error) = cause.downcast_ref::<OfflineError>() {
+        return Some(match error {
+            OfflineError::Privilege(_) => ExitCode::MissingPrivilege,
+            OfflineError::Datapath(error) => code_of_datapath(error),
+            OfflineError::Failure(failure) => code_of_failure(failure.code),
+            OfflineError::Table(_) => ExitCode::Failure,
+        });
+    }
+    if let Some(error) = cause.downcast_ref::<AttachError>() {
+        return Some(code_of_attach(error));
+    }
+    if let Some(error) = cause.downcast_ref::<DatapathError>() {
+        return Some(code_of_datapath(error));
+    }
     cause
         .downcast_ref::<ConfigError>()
         .map(|_| ExitCode::BadConfig)
+}
+
+fn code_of_attach(error: &AttachError) -> ExitCode {
+    match error {
+        AttachError::Foreign { .. } | AttachError::ForeignLink { .. } => ExitCode::ForeignProgram,
+        AttachError::Folder(error) => code_of_datapath(error),
+        AttachError::Link { .. }
+        | AttachError::Netlink(_)
+        | AttachError::NoSuchInterface(_)
+        | AttachError::Pin { .. }
+        | AttachError::Refused { .. } => ExitCode::Failure,
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "most of the many stages have no exit code of their own"
+)]
+fn code_of_datapath(error: &DatapathError) -> ExitCode {
+    match error {
+        DatapathError::KernelTooOld { .. } => ExitCode::KernelTooOld,
+        DatapathError::MissingPrivilege { .. } => ExitCode::MissingPrivilege,
+        DatapathError::NothingPinned { .. } => ExitCode::NotRunning,
+        _ => ExitCode::Failure,
+    }
 }
 
 fn code_of_failure(code: FailureCode) -> ExitCode {

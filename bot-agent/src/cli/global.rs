@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 
 use crate::{
-    config::Config,
+    config::{Config, ConfigError, DEFAULT_PATH},
     control::{client::Client, socket_in},
 };
 
@@ -74,9 +74,15 @@ pub struct Places {
 impl Global {
     /// The configuration file that applies.
     pub fn config_path(&self) -> &Path {
-        self.config
-            .as_deref()
-            .unwrap_or(Path::new(crate::config::DEFAULT_PATH))
+        self.config.as_deref().unwrap_or(Path::new(DEFAULT_PATH))
+    }
+
+    /// The configuration. A file that nobody named may be missing: then defaults apply.
+    pub fn load_config(&self) -> Result<Config, ConfigError> {
+        if self.config.is_none() && !self.config_path().exists() {
+            return Ok(Config::default());
+        }
+        Config::load(self.config_path(), None)
     }
 
     /// The folders, given the configuration.
@@ -84,24 +90,23 @@ impl Global {
         let or = |given: &Option<PathBuf>, configured: &Path| {
             given.clone().unwrap_or_else(|| configured.to_owned())
         };
-        let run_dir = or(&self.run_dir, &config.run_dir);
+        let socket = match (&self.socket, &self.run_dir) {
+            (Some(socket), _) => socket.clone(),
+            (None, Some(run_dir)) => socket_in(run_dir),
+            (None, None) => config.control.socket.clone(),
+        };
         Places {
-            socket: self.socket.clone().unwrap_or_else(|| socket_in(&run_dir)),
-            run_dir,
-            pin_dir: or(&self.pin_dir, &config.pin_dir),
-            state_dir: or(&self.state_dir, &config.state_dir),
+            socket,
+            run_dir: or(&self.run_dir, &config.agent.run_dir),
+            pin_dir: or(&self.pin_dir, &config.agent.pin_dir),
+            state_dir: or(&self.state_dir, &config.agent.state_dir),
         }
     }
 
     /// The folders for a command that only looks for the agent. A configuration that is not
     /// readable for this user, or wrong, must not keep anybody from asking: defaults apply then.
     pub fn places_of_client(&self) -> Places {
-        self.places(&self.config_of_client())
-    }
-
-    /// The configuration, or defaults where it cannot be used.
-    pub fn config_of_client(&self) -> Config {
-        Config::load(self.config_path()).unwrap_or_default()
+        self.places(&self.load_config().unwrap_or_default())
     }
 
     /// Connects to the agent.

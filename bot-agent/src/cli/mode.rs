@@ -28,18 +28,30 @@ Examples:
 pub struct Args {
     /// The mode to set
     #[arg(value_enum)]
-    mode: Option<Mode>,
+    mode: Option<ModeArg>,
 
     /// Fall back to monitor after this time unless confirmed
     #[arg(long, value_name = "TIME", value_parser = duration::parse, requires = "mode")]
     confirm_within: Option<Duration>,
 }
 
+/// A mode, as it is typed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub enum ModeArg {
+    /// Count and report what would be dropped
+    Monitor,
+    /// Drop what is blocked
+    Enforce,
+}
+
 /// Runs the command.
 pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let mode = ask(
         &Request::Mode {
-            set: args.mode,
+            set: args.mode.map(|mode| match mode {
+                ModeArg::Monitor => Mode::Monitor,
+                ModeArg::Enforce => Mode::Enforce,
+            }),
             confirm_within_seconds: args.confirm_within.map(|time| time.as_secs()),
         },
         global,

@@ -8,6 +8,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use super::view::{Changed, Check, Interface, ModeView, RuleView, Status, Taken};
+pub use crate::rules::mode::Mode;
 use crate::{
     event::{Event, filter::Filter},
     rules::{
@@ -167,16 +168,6 @@ pub struct Logs {
     /// Conditions.
     #[serde(default)]
     pub filter: Filter,
-}
-
-/// What the filter does with what a block covers.
-#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub enum Mode {
-    /// Count and report.
-    Monitor,
-    /// Drop.
-    Enforce,
 }
 
 /// Where in the network stack to filter.

@@ -10,7 +10,7 @@ use crate::{
         protocol::{Failure, FailureCode, Put, Take},
         view::{Changed, RuleView, SHOWN_RULES, Still, Taken},
     },
-    policy::{self, Precedence},
+    policy,
     rules::{
         duration,
         prefix::Prefix,
@@ -21,9 +21,6 @@ use crate::{
     },
     store::Change,
 };
-
-/// How long a block of single addresses lasts when nobody says.
-pub const DEFAULT_BLOCK: Duration = Duration::from_hours(4);
 
 /// Longest reason, bytes.
 const MAX_REASON: usize = 512;
@@ -45,11 +42,12 @@ pub struct Edit<T> {
     pub answer: T,
 }
 
-/// New rules of operators.
+/// New rules of operators. A block of single addresses lasts `default` unless the request says.
 pub fn put(
     rules: &RuleSet,
     action: RuleAction,
     put: &Put,
+    default: Duration,
     now: Now,
 ) -> Result<Edit<Changed>, Failure> {
     let targets = parse(&put.targets)?;
@@ -62,7 +60,7 @@ pub fn put(
             put.reason.len()
         )));
     }
-    let deadline = deadline(action, put, &targets, now)?;
+    let deadline = deadline(action, put, &targets, default, now)?;
     let prefixes = prefixes_of(&targets);
     let protected = protected(rules, action, &prefixes, put.force, now)?;
 
@@ -188,6 +186,7 @@ fn deadline(
     action: RuleAction,
     put: &Put,
     targets: &[Target],
+    default: Duration,
     now: Now,
 ) -> Result<Option<Deadline>, Failure> {
     let lifetime = match (put.permanent, put.seconds) {
@@ -202,12 +201,12 @@ fn deadline(
                 "say how long with --duration, or --permanent: exemptions have no default".into(),
             ));
         }
-        (false, None) if targets.iter().all(Target::is_host) => DEFAULT_BLOCK,
+        (false, None) if targets.iter().all(Target::is_host) => default,
         (false, None) => {
-            return Err(invalid(
-                "say how long with --duration, or --permanent: only blocks of single addresses have a default (4h)"
-                    .into(),
-            ));
+            return Err(invalid(format!(
+                "say how long with --duration, or --permanent: only blocks of single addresses have a default ({})",
+                duration::format(default)
+            )));
         }
     };
     if lifetime > duration::LONGEST {
@@ -304,12 +303,4 @@ fn invalid(message: String) -> Failure {
 
 fn refused(error: impl ToString) -> Failure {
     Failure::new(FailureCode::Refused, error.to_string())
-}
-
-/// Whether a rule drops packets when enforced.
-pub fn drops(rule: &Rule) -> bool {
-    !matches!(
-        Precedence::of(rule),
-        Precedence::Allow | Precedence::Monitor | Precedence::Protected
-    )
 }

@@ -27,6 +27,8 @@ pub struct Wish {
 pub struct Interfaces {
     wanted: BTreeMap<String, Wish>,
     attached: BTreeMap<String, Attachment>,
+    /// Those that no earlier agent had attached to.
+    fresh: Vec<String>,
     /// Why a wanted interface is not filtered; told once, not each time it is tried.
     failed: BTreeMap<String, String>,
 }
@@ -57,6 +59,19 @@ impl Interfaces {
         Ok(body)
     }
 
+    /// Detaches from what was attached anew; adopted links stay, and filter on.
+    pub fn undo(&mut self, datapath: &mut Datapath) -> Vec<Body> {
+        let fresh = std::mem::take(&mut self.fresh);
+        let mut events = Vec::new();
+        for iface in fresh {
+            match self.remove(datapath, &iface, "the agent could not start") {
+                Ok(event) => events.extend(event),
+                Err(error) => events.push(Body::error(error.to_string())),
+            }
+        }
+        events
+    }
+
     /// Wants an interface that may come later.
     pub fn want(&mut self, iface: &str, wish: Wish) {
         self.wanted.insert(iface.to_owned(), wish);
@@ -72,6 +87,7 @@ impl Interfaces {
         let wanted = self.wanted.remove(iface).is_some();
         self.failed.remove(iface);
         self.attached.remove(iface);
+        self.fresh.retain(|fresh| fresh != iface);
         let detached = datapath.detach(iface)?;
         Ok((wanted || detached).then(|| {
             Body::Detach(Detach {
@@ -169,6 +185,9 @@ impl Interfaces {
                 "{iface} is filtered behind the driver (generic XDP: slower, after the copy into an skb), \
                  because the driver refused: {why}"
             )));
+        }
+        if !attached.adopted {
+            self.fresh.push(iface.to_owned());
         }
         self.failed.remove(iface);
         self.attached.insert(iface.to_owned(), attached.attachment);

@@ -6,7 +6,6 @@
 use std::time::Duration;
 
 use bot_common::abi::settings::{FOREVER, Settings};
-use serde::{Deserialize, Serialize};
 
 use crate::{
     control::{
@@ -15,6 +14,7 @@ use crate::{
         view::{BypassView, ModeView, whole_seconds},
     },
     rules::time::{Deadline, Now},
+    store::Bypass,
 };
 
 /// The mode that is asked for.
@@ -22,7 +22,7 @@ use crate::{
 pub struct ModeState {
     base: Mode,
     pending: Option<Pending>,
-    bypass: Option<BypassState>,
+    bypass: Option<Bypass>,
 }
 
 /// An enforce that waits for its confirmation.
@@ -33,22 +33,13 @@ struct Pending {
     by: Option<Peer>,
 }
 
-/// A bypass, as it is stored.
-#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
-pub struct BypassState {
-    /// When it ends; nothing: with `resume`.
-    pub until: Option<Deadline>,
-    /// Why.
-    pub reason: String,
-}
-
 /// What came to its end.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Ended {
     /// The confirmation did not come in time: monitor again.
     Enforce,
     /// The bypass is over.
-    Bypass(BypassState),
+    Bypass(Bypass),
 }
 
 impl ModeState {
@@ -57,14 +48,14 @@ impl ModeState {
     /// A deadline found in the kernel stays; so does a bypass that was set while no agent ran.
     pub fn restore(
         base: Mode,
-        stored: Option<BypassState>,
+        stored: Option<Bypass>,
         kernel: Option<&Settings>,
         now: Now,
     ) -> Self {
         let mut state = Self {
             base,
             pending: None,
-            bypass: stored.filter(|bypass| bypass.is_live(now)),
+            bypass: stored.filter(|bypass| is_live(bypass, now)),
         };
         let Some(kernel) = kernel else {
             return state;
@@ -79,7 +70,7 @@ impl ModeState {
             // Ended in the kernel, by `resume` without an agent or by its deadline.
             (until, _) if until <= now.boot_ns => None,
             (_, Some(stored)) => Some(stored),
-            (until, None) => Some(BypassState {
+            (until, None) => Some(Bypass {
                 until: from_kernel(until, now),
                 reason: "set while no agent ran".into(),
             }),
@@ -95,8 +86,8 @@ impl ModeState {
             (Mode::Monitor, None) => 0,
         };
         let bypass = match &self.bypass {
-            Some(BypassState { until: None, .. }) => FOREVER,
-            Some(BypassState {
+            Some(Bypass { until: None, .. }) => FOREVER,
+            Some(Bypass {
                 until: Some(until), ..
             }) => until.on_boot_clock(now),
             None => 0,
@@ -110,7 +101,7 @@ impl ModeState {
     }
 
     /// The bypass to store.
-    pub fn bypass(&self) -> Option<&BypassState> {
+    pub fn bypass(&self) -> Option<&Bypass> {
         self.bypass.as_ref()
     }
 
@@ -187,12 +178,12 @@ impl ModeState {
             ),
             None => None,
         };
-        self.bypass = Some(BypassState { until, reason });
+        self.bypass = Some(Bypass { until, reason });
         Ok(())
     }
 
     /// Filters again.
-    pub fn resume(&mut self) -> Option<BypassState> {
+    pub fn resume(&mut self) -> Option<Bypass> {
         self.bypass.take()
     }
 
@@ -203,7 +194,7 @@ impl ModeState {
         if self.pending.take_if(over).is_some() {
             ended.push(Ended::Enforce);
         }
-        let bypass = self.bypass.take_if(|bypass| !bypass.is_live(now));
+        let bypass = self.bypass.take_if(|bypass| !is_live(bypass, now));
         ended.extend(bypass.map(Ended::Bypass));
         ended
     }
@@ -225,7 +216,7 @@ impl ModeState {
             bypass: self
                 .bypass
                 .as_ref()
-                .filter(|bypass| bypass.is_live(now))
+                .filter(|bypass| is_live(bypass, now))
                 .map(|bypass| BypassView {
                     until: bypass.until.map(|deadline| whole_seconds(deadline.wall)),
                     remaining_seconds: bypass
@@ -237,10 +228,8 @@ impl ModeState {
     }
 }
 
-impl BypassState {
-    fn is_live(&self, now: Now) -> bool {
-        self.until.is_none_or(|until| !until.passed(now))
-    }
+fn is_live(bypass: &Bypass, now: Now) -> bool {
+    bypass.until.is_none_or(|until| !until.passed(now))
 }
 
 /// What the kernel's words say, when there is no agent to ask.
@@ -383,7 +372,7 @@ mod tests {
 
     #[test]
     fn a_stored_bypass_survives_a_reboot() {
-        let stored = BypassState {
+        let stored = Bypass {
             until: None,
             reason: "why".into(),
         };
