@@ -7,7 +7,7 @@ use std::{
 
 use super::{
     attach::{self, AttachError},
-    error::{Error, folder},
+    error::folder,
     folder::{PinFolder, names_in, remove_if_empty},
     link::{self, Pin},
     open::Datapath,
