@@ -256,7 +256,7 @@ impl Frame {
             } => {
                 let mut header = [sport.to_be_bytes(), dport.to_be_bytes()].concat();
                 header.extend(seq.to_be_bytes());
-                header.extend([0, 0, 0, 0, ((20 + options.len()) / 4 << 4) as u8, *flags]);
+                header.extend([0, 0, 0, 0, (((20 + options.len()) / 4) << 4) as u8, *flags]);
                 header.extend([0xff, 0xff, 0, 0, 0, 0]);
                 header.extend(options);
                 header

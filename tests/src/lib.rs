@@ -14,5 +14,6 @@
 )]
 
 pub mod frame;
+pub mod generate;
 pub mod kernel;
 pub mod privilege;

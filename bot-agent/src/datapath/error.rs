@@ -8,14 +8,14 @@ use std::{
 use aya::{EbpfError, maps::MapError};
 use aya_obj::ParseError;
 
-use super::{folder::PinFolder, shape::Shape};
+use super::{folder::PinFolder, object, shape::Shape};
 use crate::host::{NetlinkError, kernel::MINIMUM};
 
 /// Why the programs and tables could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The binary carries no BPF object.
-    #[error("this bot-agent was built without the BPF program; build it with `cargo xtask build`")]
+    #[error("{}", object::MISSING)]
     NotBuilt,
     /// The kernel is older than what is supported.
     #[error("kernel {found} is too old; bot-agent needs {MINIMUM} or newer")]

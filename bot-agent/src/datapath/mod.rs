@@ -24,6 +24,7 @@ pub mod detach;
 pub mod error;
 pub mod folder;
 mod link;
+pub mod object;
 pub mod open;
 pub mod pinned;
 mod ports;
