@@ -80,31 +80,31 @@ pub enum Step {
     TooMany,
 }
 
-/// Judges `segment` against the content of its slot at `now` (`CLOCK_BOOTTIME` ns).
+/// Judges `segment` against the content of its slot. `clock` (`CLOCK_BOOTTIME` ns) is not asked for
+/// ordinary data of other streams.
 #[inline(always)]
-pub fn step(slot: &FlowSlot, segment: &Segment, now: u64) -> Step {
-    let known = slot.tag == segment.tag && now < slot.deadline;
-    if segment.syn && !known {
-        if is_held(slot, now) {
-            return Step::Busy;
-        }
-        let slot = fresh(segment, 0, now);
+pub fn step(slot: &FlowSlot, segment: &Segment, clock: impl Fn() -> u64) -> Step {
+    if slot.tag == segment.tag && clock() < slot.deadline {
         return if segment.len == 0 {
-            Step::Store(slot)
+            Step::Ignore
         } else {
-            copy(slot, segment)
+            copy(*slot, segment)
         };
     }
+    let window = match segment.head {
+        _ if segment.syn => 0,
+        Head::Hello(window) => window,
+        Head::Other => return Step::Ignore,
+    };
+    let now = clock();
+    if is_held(slot, now) {
+        return Step::Busy;
+    }
+    let slot = fresh(segment, window, now);
     if segment.len == 0 {
-        return Step::Ignore;
-    }
-    if known {
-        return copy(*slot, segment);
-    }
-    match segment.head {
-        Head::Other => Step::Ignore,
-        Head::Hello(_) if is_held(slot, now) => Step::Busy,
-        Head::Hello(window) => copy(fresh(segment, window, now), segment),
+        Step::Store(slot)
+    } else {
+        copy(slot, segment)
     }
 }
 
@@ -157,5 +157,141 @@ fn copy(mut slot: FlowSlot, segment: &Segment) -> Step {
         } else {
             room
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const TAG: u64 = 77;
+
+    fn segment(seq: u32, len: u32, head: Head) -> Segment {
+        Segment {
+            tag: TAG,
+            seq,
+            len,
+            syn: false,
+            head,
+        }
+    }
+
+    /// Feeds the pieces of a hello of `total` bytes in the given order; marks the bytes copied.
+    fn copied(start: u32, total: u32, pieces: &[(u32, u32)]) -> [bool; 4096] {
+        let mut slot = FlowSlot::default();
+        let mut bytes = [false; 4096];
+        let syn = Segment {
+            tag: TAG,
+            seq: start,
+            len: 0,
+            syn: true,
+            head: Head::Other,
+        };
+        if let Step::Store(after) = step(&slot, &syn, || 1) {
+            slot = after;
+        }
+        for &(from, len) in pieces {
+            let head = if from == 0 {
+                Head::Hello(total)
+            } else {
+                Head::Other
+            };
+            if let Step::Copy { slot: after, len } =
+                step(&slot, &segment(start.wrapping_add(from), len, head), || 2)
+            {
+                slot = after;
+                bytes[from as usize..(from + len) as usize].fill(true);
+            }
+        }
+        bytes
+    }
+
+    proptest! {
+        #[test]
+        fn every_byte_of_a_hello_is_copied_in_whatever_order_it_comes(
+            start: u32,
+            mut cuts in proptest::collection::btree_set(1u32..2000, 0..10),
+            total in 10u32..2000,
+            order: [u8; 16],
+        ) {
+            cuts.insert(0);
+            cuts.insert(total);
+            let mut edges = [0u32; 16];
+            let kept = cuts.iter().copied().filter(|cut| *cut <= total);
+            let count = edges.iter_mut().zip(kept).map(|(edge, cut)| *edge = cut).count();
+            let mut pieces = [(0, 0); 16];
+            for (piece, pair) in pieces.iter_mut().zip(edges[..count].windows(2)) {
+                *piece = (pair[0], pair[1] - pair[0]);
+            }
+            let pieces = &mut pieces[..count - 1];
+            for (i, other) in (0..pieces.len()).zip(order) {
+                pieces.swap(i, usize::from(other) % pieces.len());
+            }
+            let bytes = copied(start, total, pieces);
+            prop_assert!(bytes[..total as usize].iter().all(|copied| *copied));
+        }
+    }
+
+    #[test]
+    fn bytes_behind_the_hello_are_never_copied() {
+        let bytes = copied(u32::MAX - 5, 100, &[(0, 60), (60, 200), (260, 50)]);
+        assert!(bytes[..100].iter().all(|copied| *copied));
+        assert!(!bytes[100..].iter().any(|copied| *copied));
+    }
+
+    #[test]
+    fn a_hello_in_progress_holds_its_slot_until_its_deadline() {
+        let head = Head::Hello(500);
+        let Step::Copy { slot, .. } = step(&FlowSlot::default(), &segment(9, 100, head), || 1)
+        else {
+            panic!("a hello is copied")
+        };
+        let other = Segment {
+            tag: 78,
+            ..segment(9, 100, head)
+        };
+        assert_eq!(step(&slot, &other, || 2), Step::Busy);
+        assert!(matches!(
+            step(&slot, &other, || 2 + FLOW_LIFETIME_NS),
+            Step::Copy { .. }
+        ));
+    }
+
+    #[test]
+    fn a_mere_syn_gives_its_slot_up() {
+        let syn = Segment {
+            tag: TAG,
+            seq: 5,
+            len: 0,
+            syn: true,
+            head: Head::Other,
+        };
+        let Step::Store(slot) = step(&FlowSlot::default(), &syn, || 1) else {
+            panic!("a SYN is remembered")
+        };
+        let other = Segment {
+            tag: 78,
+            ..segment(9, 100, Head::Hello(500))
+        };
+        assert!(matches!(step(&slot, &other, || 2), Step::Copy { .. }));
+    }
+
+    #[test]
+    fn heads_are_told_from_their_first_bytes() {
+        let hello = |record: u16, message: u8| {
+            let [high, low] = record.to_be_bytes();
+            Head::of_nine(&[0x16, 3, 1, high, low, 1, 0, 0, message])
+        };
+        assert_eq!(hello(204, 200), Head::Hello(209));
+        // Split over two records.
+        assert_eq!(hello(100, 200), Head::Hello(FLOW_WINDOW));
+        assert_eq!(Head::of_nine(b"GET / HTT"), Head::Other);
+        // A server hello.
+        assert_eq!(
+            Head::of_nine(&[0x16, 3, 3, 0, 99, 2, 0, 0, 95]),
+            Head::Other
+        );
     }
 }

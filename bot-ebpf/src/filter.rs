@@ -5,7 +5,6 @@ use aya_log_ebpf::debug;
 use bot_common::{
     abi::{
         counter::{Counter, Outcome},
-        settings::Mode,
         verdict::VerdictId,
     },
     decide::{decide, in_force, is_reported},
@@ -29,7 +28,7 @@ pub(crate) fn run(ctx: &XdpContext) -> Option<Outcome> {
         counters::bump(Counter::Reject(reject), bytes);
     }
     let settings = settings::current();
-    if settings.bypass_until != 0 && settings.mode(clock::now()) == Mode::Bypass {
+    if settings.bypassed_by(clock::now) {
         counters::bump(Counter::Outcome(Outcome::Bypass), bytes);
         return Some(Outcome::Bypass);
     }
@@ -39,7 +38,7 @@ pub(crate) fn run(ctx: &XdpContext) -> Option<Outcome> {
     } else {
         rules::hit(id, bytes);
         decide(&verdict, packet, ports::word, || {
-            settings.mode(clock::now())
+            settings.mode_by(clock::now)
         })
     };
     counters::bump(Counter::Outcome(outcome), bytes);

@@ -64,18 +64,17 @@ pub(crate) fn follow(ctx: &XdpContext, frame: &Frame, settings: &Settings, packe
         syn,
         head: head(frame, packet),
     };
-    let now = clock::now();
     // SAFETY: a value of an array map. Other CPUs may write it at the same time; a torn slot costs
     // a copy too many or a hello not fingerprinted (see `bot_common::abi::flow`).
     let before = unsafe { slot.read_volatile() };
-    match step(&before, &segment, now) {
+    match step(&before, &segment, clock::now) {
         Step::Ignore => {}
         // SAFETY: as above.
         Step::Store(after) => unsafe { slot.write_volatile(after) },
         Step::Copy { slot: after, len } => {
             // SAFETY: as above.
             unsafe { slot.write_volatile(after) };
-            copy(ctx, settings, packet, &segment, &after, len, now);
+            copy(ctx, settings, packet, &segment, &after, len);
         }
         Step::Busy => counters::bump(Counter::Channel(Channel::FlowSlotBusy), 0),
         Step::TooMany => counters::bump(Counter::Channel(Channel::FlowSegments), 0),
@@ -107,8 +106,8 @@ fn copy(
     segment: &Segment,
     flow: &FlowSlot,
     len: u32,
-    now: u64,
 ) {
+    let now = clock::now();
     let mut done = 0;
     for _ in 0..SEGMENTS_PER_PACKET {
         if done >= len {

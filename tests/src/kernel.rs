@@ -1,7 +1,7 @@
 //! The kernel program with its tables, unpinned and attached to nothing: packets go in through
 //! `BPF_PROG_TEST_RUN`, verdicts, counters and records come out.
 
-use std::fs;
+use std::{fs, time::Duration};
 
 use aya::{
     Ebpf, EbpfLoader, TestRun,
@@ -203,6 +203,11 @@ impl Kernel {
         }
     }
 
+    /// Nanoseconds for one run of a packet, averaged by the kernel over `repeat` runs of the same bytes.
+    pub fn time(&self, entry: Entry, frame: &[u8], repeat: u32) -> f64 {
+        time(self.program(entry), frame, repeat)
+    }
+
     /// Runs one packet of which only the first `linear` bytes lie in the first buffer. `None` where
     /// this kernel's test interface cannot split packets (before 6.18).
     pub fn run_split(&self, frame: &[u8], linear: usize) -> Option<Fate> {
@@ -284,6 +289,62 @@ impl Kernel {
             .try_into()
             .expect("XDP")
     }
+}
+
+/// The program that does nothing but drop: what every measurement is compared with.
+pub struct Bare(Ebpf);
+
+impl Bare {
+    /// Loads it.
+    pub fn load() -> Self {
+        let object = fs::read(concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../target/bpf/bot-ebpf-bench.o"
+        ))
+        .expect("the BPF object: run `cargo xtask build`");
+        let mut ebpf = Ebpf::load(&object).expect("the object loads");
+        let program: &mut Xdp = ebpf
+            .program_mut("bare_drop")
+            .expect("a program")
+            .try_into()
+            .expect("XDP");
+        program.load().expect("the program loads");
+        Self(ebpf)
+    }
+
+    /// As [`Kernel::time`].
+    pub fn time(&self, frame: &[u8], repeat: u32) -> f64 {
+        let program = self
+            .0
+            .program("bare_drop")
+            .expect("a program")
+            .try_into()
+            .expect("XDP");
+        time(program, frame, repeat)
+    }
+}
+
+/// `CLOCK_BOOTTIME`, nanoseconds.
+pub fn now() -> u64 {
+    let text = fs::read_to_string("/proc/uptime").expect("uptime");
+    let seconds = text
+        .split(' ')
+        .next()
+        .and_then(|text| text.parse().ok())
+        .expect("seconds");
+    Duration::from_secs_f64(seconds).as_nanos() as u64
+}
+
+fn time(program: &Xdp, frame: &[u8], repeat: u32) -> f64 {
+    let mut options = TestRunOptions::new();
+    options.data_in = Some(frame);
+    options.repeat = repeat;
+    program
+        .test_run(options)
+        .expect("the packet runs")
+        .duration
+        .as_secs_f64()
+        * 1e9
 }
 
 /// The end of a load error: the verifier's last words stand there.

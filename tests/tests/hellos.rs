@@ -1,5 +1,9 @@
 //! Which bytes of a stream reach the agent: segments in, ring records out, through the program in
 //! the kernel.
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "lengths in tests are small"
+)]
 
 use bot_common::abi::{
     flow::{FLOW_SEGMENTS, FLOW_WINDOW},

@@ -8,7 +8,7 @@ use bot_common::abi::{
 };
 use bot_tests::{
     frame::{Frame, flag},
-    kernel::{Entry, Fate, Kernel},
+    kernel::{self, Entry, Fate, Kernel},
     privilege,
 };
 
@@ -366,7 +366,7 @@ fn bypass_passes_everything_and_ends_by_itself() {
 fn an_unconfirmed_enforce_falls_back_by_itself() {
     let mut kernel = kernel!();
     kernel.rule("198.51.100.0/24", BLOCK);
-    kernel.settings(|settings| settings.enforce_until = kernel_now() + 200_000_000);
+    kernel.settings(|settings| settings.enforce_until = kernel::now() + 200_000_000);
     expect(
         &kernel,
         &[("before the deadline", syn("198.51.100.1"), Outcome::Dropped)],
@@ -383,7 +383,7 @@ fn an_expired_rule_uncovers_what_lies_beneath() {
     let mut kernel = kernel!();
     let beneath = kernel.rule("198.51.100.0/24", BLOCK);
     // A temporary allow over a block, and a temporary block over nothing.
-    let soon = kernel_now() + 200_000_000;
+    let soon = kernel::now() + 200_000_000;
     kernel.rule(
         "198.51.100.7/32",
         Verdict {
@@ -565,17 +565,4 @@ fn reports_stop_at_the_budget_and_the_loss_is_counted() {
         200,
         "packets are dropped whether or not they are reported"
     );
-}
-
-/// `CLOCK_BOOTTIME`, nanoseconds.
-fn kernel_now() -> u64 {
-    let text = std::fs::read_to_string("/proc/uptime").expect("uptime");
-    let seconds: f64 = text.split(' ').next().unwrap().parse().unwrap();
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a positive uptime"
-    )]
-    let now = (seconds * 1e9) as u64;
-    now
 }

@@ -1,5 +1,9 @@
 //! The walk runs in the kernel and on the host from one source: both must say the same of every
 //! frame, and neither may be led astray by a broken one.
+#![allow(
+    clippy::cast_possible_truncation,
+    reason = "lengths in tests are small"
+)]
 
 use bot_common::{
     abi::{

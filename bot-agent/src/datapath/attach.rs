@@ -7,18 +7,18 @@
 use std::{io, path::PathBuf};
 
 use aya::programs::{
-    ProgramError, Xdp, XdpMode as AyaMode,
-    links::{FdLink, LinkError},
-    loaded_programs,
-    xdp::{XdpError, XdpLink},
+    Xdp, XdpMode as AyaMode,
+    links::{FdLink, LinkError, PinnedLink},
+    xdp::XdpLink,
 };
-use bot_common::abi::names;
 
 use super::{
     error::Error,
-    folder::PinFolder,
+    folder::{PinFolder, names_in},
     link::{self, Pin},
-    open::{self, Datapath},
+    open::Datapath,
+    program::{self, EntryPoint},
+    reason::{program_errno, program_reason},
 };
 use crate::host::{
     NetlinkError,
@@ -35,28 +35,6 @@ pub enum XdpRequest {
     Native,
     /// In the network stack.
     Generic,
-}
-
-/// The two entry points into the filter.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum EntryPoint {
-    /// For drivers that deliver packets in several buffers.
-    Frags,
-    /// For drivers that deliver single buffers only.
-    Plain,
-}
-
-impl EntryPoint {
-    /// Both, in the order in which they are tried.
-    pub const ALL: &'static [Self] = &[Self::Frags, Self::Plain];
-
-    /// Name of the program.
-    pub const fn program(self) -> &'static str {
-        match self {
-            Self::Frags => names::PROGRAM_FRAGS,
-            Self::Plain => names::PROGRAM_PLAIN,
-        }
-    }
 }
 
 /// The filter on an interface.
@@ -172,6 +150,7 @@ impl Datapath {
         }
         if !ours.is_empty() {
             self.adopt(&interface, ours)?;
+            self.remove_left_layouts()?;
             return self.attached(iface, true, None);
         }
         if let Some(occupant) = interface.xdp {
@@ -215,6 +194,23 @@ impl Datapath {
         Ok(())
     }
 
+    /// Removes the tables of other layout versions whose last link was taken over.
+    fn remove_left_layouts(&self) -> Result<(), AttachError> {
+        let current = self.folder.layout().version;
+        for layout in self.folder.layouts()? {
+            let links = names_in(&layout.links()).map_err(link::pin_error(&layout.links()))?;
+            if layout.version != current && links.is_empty() {
+                let removed = layout.remove()?;
+                tracing::info!(
+                    layout = layout.version,
+                    removed,
+                    "removed the tables of another version"
+                );
+            }
+        }
+        Ok(())
+    }
+
     fn swap(&mut self, interface: &Interface, pin: Pin) -> Result<FdLink, AttachError> {
         let Pin { path, link, .. } = pin;
         let failed = |source| AttachError::Link {
@@ -227,21 +223,23 @@ impl Datapath {
             let link = match fd_link.take() {
                 Some(link) => link,
                 // The refusal used the descriptor up; the pin still holds the link.
-                None => aya::programs::links::PinnedLink::from_pin(&path)
-                    .map_err(failed)?
-                    .into(),
+                None => PinnedLink::from_pin(&path).map_err(failed)?.into(),
             };
             let link = XdpLink::try_from(link).map_err(failed)?;
             let program = self.program(*entry)?;
             match program.attach_to_link(link) {
                 Ok(id) => {
-                    let link = program.take_link(id).map_err(|error| {
-                        refused(interface, vec![reason(&error)])
-                    })?;
+                    let link = program
+                        .take_link(id)
+                        .map_err(|error| refused(interface, vec![program_reason(&error)]))?;
                     return FdLink::try_from(link).map_err(failed);
                 }
                 Err(error) => {
-                    attempts.push(format!("{} into its link: {}", entry.program(), reason(&error)));
+                    attempts.push(format!(
+                        "{} into its link: {}",
+                        entry.program(),
+                        program_reason(&error)
+                    ));
                 }
             }
         }
@@ -292,17 +290,17 @@ impl Datapath {
             Ok(id) => id,
             Err(error) => {
                 // Someone attached a program since we looked.
-                if matches!(errno(&error), Some(libc::EBUSY | libc::EEXIST))
+                if matches!(program_errno(&error), Some(libc::EBUSY | libc::EEXIST))
                     && let Some(occupant) = find(&interface.name)?.xdp
                 {
                     return Err(foreign(&interface.name, occupant));
                 }
-                return Ok(Err(reason(&error)));
+                return Ok(Err(program_reason(&error)));
             }
         };
         let link = program
             .take_link(id)
-            .map_err(|error| refused(interface, vec![reason(&error)]))?;
+            .map_err(|error| refused(interface, vec![program_reason(&error)]))?;
         let Ok(link) = FdLink::try_from(link) else {
             // aya attaches by netlink when the kernel answers EINVAL to a link; such a program
             // has no owner, cannot be swapped in one step, and is taken off at once.
@@ -316,11 +314,12 @@ impl Datapath {
     /// network namespace) under the index and a number.
     fn pin(&self, link: FdLink, ifindex: u32) -> Result<(), AttachError> {
         let links = self.folder.layout().links();
-        let path = std::iter::once(ifindex.to_string())
-            .chain((1..).map(|n: u32| format!("{ifindex}_{n}")))
-            .map(|name| links.join(name))
-            .find(|path| !path.exists())
-            .unwrap_or(links);
+        let taken = names_in(&links).map_err(link::pin_error(&links))?;
+        let name = std::iter::once(ifindex.to_string())
+            .chain((1..=u32::MAX).map(|n| format!("{ifindex}_{n}")))
+            .find(|name| !taken.contains(name))
+            .unwrap_or_default();
+        let path = links.join(name);
         link.pin(&path)
             .map(drop)
             .map_err(|error| link::pin_error(&path)(io::Error::other(error)))
@@ -345,7 +344,7 @@ impl Datapath {
     }
 
     fn program(&mut self, entry: EntryPoint) -> Result<&mut Xdp, AttachError> {
-        Ok(open::program(&mut self.ebpf, entry)?)
+        Ok(program::find(&mut self.ebpf, entry)?)
     }
 }
 
@@ -359,23 +358,14 @@ pub fn foreign_program(
     let Some(occupant) = interface.xdp else {
         return Ok(None);
     };
-    let ours = link::scan(folder)?
-        .iter()
-        .any(|pin| is_on(pin, &interface));
+    let ours = link::scan(folder)?.iter().any(|pin| is_on(pin, &interface));
     Ok((!ours).then(|| foreign(iface, occupant)))
 }
 
 /// The links pinned under this layout version, seen from this network namespace.
 pub(super) fn attachments(folder: &PinFolder) -> Result<Vec<Attachment>, AttachError> {
     let layout = folder.layout();
-    let programs: Vec<(EntryPoint, u32)> = EntryPoint::ALL
-        .iter()
-        .filter_map(|entry| {
-            let path = layout.programs().join(entry.program());
-            let info = aya::programs::ProgramInfo::from_pin(path).ok()?;
-            Some((*entry, info.id()))
-        })
-        .collect();
+    let programs = program::pinned(&layout);
     let interfaces = interface::list()?;
     Ok(link::scan(folder)?
         .iter()
@@ -396,10 +386,7 @@ pub(super) fn attachments(folder: &PinFolder) -> Result<Vec<Attachment>, AttachE
 /// Whether a link is the one on an interface: an index alone may mean an interface of another
 /// network namespace, a program's id does not.
 pub(super) fn is_on(pin: &Pin, interface: &Interface) -> bool {
-    pin.ifindex == interface.index
-        && interface
-            .xdp
-            .is_some_and(|xdp| xdp.program == pin.program)
+    pin.ifindex == interface.index && interface.xdp.is_some_and(|xdp| xdp.program == pin.program)
 }
 
 fn find(iface: &str) -> Result<Interface, AttachError> {
@@ -410,17 +397,9 @@ fn foreign(iface: &str, occupant: Occupant) -> AttachError {
     AttachError::Foreign {
         iface: iface.to_owned(),
         program: occupant.program,
-        name: program_name(occupant.program),
+        name: program::name_of(occupant.program),
         mode: occupant.mode,
     }
-}
-
-fn program_name(id: u32) -> Option<String> {
-    loaded_programs()
-        .filter_map(Result::ok)
-        .find(|program| program.id() == id)
-        .and_then(|program| program.name_as_str().map(str::to_owned))
-        .filter(|name| !name.is_empty())
 }
 
 fn evict(interface: &Interface, occupant: Occupant) -> Result<(), AttachError> {
@@ -437,21 +416,5 @@ fn refused(interface: &Interface, attempts: Vec<String>) -> AttachError {
     AttachError::Refused {
         iface: interface.name.clone(),
         attempts,
-    }
-}
-
-fn errno(error: &ProgramError) -> Option<i32> {
-    match error {
-        ProgramError::SyscallError(error) => error.io_error.raw_os_error(),
-        ProgramError::XdpError(XdpError::NetlinkError(error)) => error.raw_os_error(),
-        _ => None,
-    }
-}
-
-/// aya's message with the error number that it hides in the source.
-fn reason(error: &ProgramError) -> String {
-    match error {
-        ProgramError::SyscallError(error) => error.io_error.to_string(),
-        error => error.to_string(),
     }
 }

@@ -1,15 +1,14 @@
 //! Taking the filter off again.
 
 use std::{
-    fs, io,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
 
 use super::{
     attach::{self, AttachError},
-    error::{Error, folder},
-    folder::{Layout, PinFolder, names_in},
+    error::folder,
+    folder::{PinFolder, names_in, remove_if_empty},
     link::{self, Pin},
     open::Datapath,
 };
@@ -67,7 +66,7 @@ pub fn detach_all(pin_dir: &Path) -> Result<Detached, AttachError> {
     release(links)?;
 
     for layout in pins.layouts()? {
-        detached.pins += remove_layout(&layout)?;
+        detached.pins += layout.remove()?;
     }
     remove_if_empty(pin_dir)?;
     if pin_dir.exists() {
@@ -108,33 +107,4 @@ fn release(pins: Vec<Pin>) -> Result<(), AttachError> {
         }
     }
     Ok(())
-}
-
-/// Removes the tables and programs of a layout version and its folders; counts the pins.
-fn remove_layout(layout: &Layout) -> Result<usize, Error> {
-    let mut removed = 0;
-    for path in [layout.programs(), layout.maps()] {
-        for name in names_in(&path).map_err(folder("listing", &path))? {
-            let pin = path.join(name);
-            fs::remove_file(&pin).map_err(folder("removing", &pin))?;
-            removed += 1;
-        }
-        remove_if_empty(&path)?;
-    }
-    remove_if_empty(&layout.links())?;
-    remove_if_empty(&layout.root)?;
-    Ok(removed)
-}
-
-/// Removes a folder unless something is in it or it is a mount point.
-fn remove_if_empty(path: &Path) -> Result<(), Error> {
-    match fs::remove_dir(path) {
-        Ok(()) => Ok(()),
-        Err(error) => match error.kind() {
-            io::ErrorKind::NotFound
-            | io::ErrorKind::DirectoryNotEmpty
-            | io::ErrorKind::ResourceBusy => Ok(()),
-            _ => Err(folder("removing", path)(error)),
-        },
-    }
 }

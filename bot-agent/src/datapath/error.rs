@@ -1,20 +1,21 @@
 //! Why the kernel side could not be set up: one variant a stage, each with what to do.
 
-use std::{io, path::PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use aya::{EbpfError, maps::MapError};
 use aya_obj::ParseError;
 
-use super::shape::Shape;
+use super::{folder::PinFolder, object, shape::Shape};
 use crate::host::{NetlinkError, kernel::MINIMUM};
 
 /// Why the programs and tables could not be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// The binary carries no BPF object.
-    #[error(
-        "this bot-agent was built without the BPF program; build it with `cargo xtask build`"
-    )]
+    #[error("{}", object::MISSING)]
     NotBuilt,
     /// The kernel is older than what is supported.
     #[error("kernel {found} is too old; bot-agent needs {MINIMUM} or newer")]
@@ -146,10 +147,20 @@ pub enum Error {
     Netlink(#[from] NetlinkError),
 }
 
+impl Error {
+    /// The error with the pins' paths as the operator knows them.
+    pub(super) fn shown_by(mut self, folder: &PinFolder) -> Self {
+        if let Self::Folder { path, .. } | Self::Shape { path, .. } = &mut self {
+            *path = folder.show(path);
+        }
+        self
+    }
+}
+
 /// Shorthand for [`Error::Folder`].
 pub(super) fn folder<E: Into<io::Error>>(
     step: &'static str,
-    path: &std::path::Path,
+    path: &Path,
 ) -> impl FnOnce(E) -> Error {
     move |source| Error::Folder {
         step,

@@ -20,7 +20,7 @@ use rustix::fs::{CWD, Mode, OFlags, StatFs};
 use super::error::{Error, folder};
 
 /// `BPF_FS_MAGIC` of linux/magic.h.
-const BPF_FS_MAGIC: u64 = 0xcafe_4a11;
+const BPF_FS_MAGIC: u32 = 0xcafe_4a11;
 /// Where systemd, iproute2 and libbpf expect the BPF file system.
 const STANDARD_MOUNT: &str = "/sys/fs/bpf";
 
@@ -139,6 +139,39 @@ impl Layout {
         }
         Ok(())
     }
+
+    /// Removes the tables and programs, and the folders that are empty then; counts the pins.
+    pub(super) fn remove(&self) -> Result<usize, Error> {
+        let mut removed = 0;
+        for path in [self.programs(), self.maps()] {
+            for name in names_in(&path).map_err(folder("listing", &path))? {
+                let pin = path.join(name);
+                fs::remove_file(&pin).map_err(folder("removing", &pin))?;
+                removed += 1;
+            }
+            remove_if_empty(&path)?;
+        }
+        remove_if_empty(&self.links())?;
+        remove_if_empty(&self.root)?;
+        Ok(removed)
+    }
+}
+
+/// Removes a folder unless something is in it or it is a mount point.
+pub(super) fn remove_if_empty(path: &Path) -> Result<(), Error> {
+    let Err(error) = fs::remove_dir(path) else {
+        return Ok(());
+    };
+    let stays = [
+        io::ErrorKind::NotFound,
+        io::ErrorKind::DirectoryNotEmpty,
+        io::ErrorKind::ResourceBusy,
+    ];
+    if stays.contains(&error.kind()) {
+        Ok(())
+    } else {
+        Err(folder("removing", path)(error))
+    }
 }
 
 /// Names in a folder, sorted; none when there is no such folder.
@@ -194,15 +227,10 @@ fn check_file_system(path: &Path) -> Result<(), Error> {
 }
 
 fn is_bpffs(status: &StatFs) -> bool {
-    // f_type is signed on some architectures, and 32 bits wide on some.
-    #[expect(
-        clippy::cast_sign_loss,
-        clippy::cast_lossless,
-        clippy::unnecessary_cast,
-        clippy::allow_attributes,
-        reason = "the kernel's magic numbers have 32 bits"
-    )]
-    let magic = status.f_type as u64 & 0xffff_ffff;
+    // The field's type differs between architectures; the magic numbers have 32 bits.
+    #[expect(clippy::cast_possible_truncation, reason = "see above")]
+    #[expect(clippy::cast_sign_loss, reason = "see above")]
+    let magic = status.f_type as u32;
     magic == BPF_FS_MAGIC
 }
 
@@ -220,7 +248,7 @@ fn mount_point_for(path: &Path) -> PathBuf {
     }
 }
 
-/// Whether a mount of `device` stands in a mountinfo (proc_pid_mountinfo(5)): the third field is
+/// Whether a mount of `device` stands in a mountinfo (`proc_pid_mountinfo(5)`): the third field is
 /// its major:minor.
 fn is_mounted(mountinfo: &str, device: u64) -> bool {
     let device = format!(

@@ -2,21 +2,17 @@
 
 use std::ops::{Deref, DerefMut};
 
-use aya::{
-    Ebpf, EbpfLoader,
-    maps::Map,
-    programs::{ProgramError, Xdp},
-};
+use aya::{Ebpf, EbpfLoader, maps::Map};
 use bot_common::abi::{
     names,
     record::{DropReport, HelloSegment},
 };
 
 use super::{
-    attach::EntryPoint,
     debug_log::{self, DebugLog},
-    error::{Error, folder},
+    error::Error,
     folder::{Layout, PinFolder},
+    program::{self, EntryPoint},
     ring::Ring,
     shape,
     tables::Tables,
@@ -24,7 +20,7 @@ use super::{
 use crate::host::{kernel, privilege};
 
 /// What to load, and how large.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Options<'a> {
     /// The BPF object; `None` when the binary was built without it.
     pub object: Option<&'a [u8]>,
@@ -41,7 +37,6 @@ pub struct Options<'a> {
 }
 
 /// The loaded programs and their tables.
-#[derive(Debug)]
 pub struct Datapath {
     pub(super) ebpf: Ebpf,
     pub(super) folder: PinFolder,
@@ -52,7 +47,6 @@ pub struct Datapath {
 }
 
 /// What [`Datapath::open`] gives.
-#[derive(Debug)]
 pub struct Opened {
     /// The loaded programs and their tables.
     pub datapath: Datapath,
@@ -64,19 +58,10 @@ impl Datapath {
     /// Loads both programs. Tables pinned in `folder` under this layout version are adopted, after
     /// a check of their shapes; missing ones are made and pinned. Attaches nothing.
     pub fn open(options: &Options<'_>, folder: PinFolder) -> Result<Opened, Error> {
-        let bytes = options.object.ok_or(Error::NotBuilt)?;
+        let object = options.object.ok_or(Error::NotBuilt)?;
         check_host()?;
-        let layout = folder.layout();
-        layout.make()?;
-        let sizes = sizes(options);
-        let object = aya_obj::Object::parse(bytes)?;
-        shape::check_pins(&object, &sizes, &layout.maps()).map_err(|error| shown(error, &folder))?;
-
-        let mut ebpf = load(bytes, options.debug, &sizes, &layout)?;
-        // Programs first: one whose maps were taken and dropped does not load any more.
-        for entry in EntryPoint::ALL {
-            load_program(&mut ebpf, *entry, &layout)?;
-        }
+        let mut ebpf =
+            load(object, options, &folder.layout()).map_err(|error| error.shown_by(&folder))?;
         let mut take = |name| {
             ebpf.take_map(name).ok_or(Error::Missing {
                 kind: "table",
@@ -84,16 +69,16 @@ impl Datapath {
             })
         };
         let mut tables = Tables::new(&mut take)?;
-        let reports = take(names::MAP_REPORTS)?;
-        let hellos = take(names::MAP_HELLOS)?;
+        let reports = Some(take(names::MAP_REPORTS)?);
+        let hellos = Some(take(names::MAP_HELLOS)?);
         let adopted = tables.ensure_seed()?;
         Ok(Opened {
             datapath: Self {
                 ebpf,
                 folder,
                 tables,
-                reports: Some(reports),
-                hellos: Some(hellos),
+                reports,
+                hellos,
                 debug: options.debug,
             },
             adopted,
@@ -150,108 +135,31 @@ fn check_host() -> Result<(), Error> {
     }
 }
 
-fn sizes(options: &Options<'_>) -> [(&'static str, u32); 5] {
-    [
+/// Makes or adopts the maps and loads the programs against them. Programs are loaded while all
+/// maps are still there: one whose map was taken and dropped does not load any more.
+fn load(object: &[u8], options: &Options<'_>, layout: &Layout) -> Result<Ebpf, Error> {
+    layout.make()?;
+    let sizes = [
         (names::MAP_PREFIXES, options.prefixes),
         (names::MAP_VERDICTS, options.verdicts),
         (names::MAP_VERDICT_HITS, options.verdicts),
         (names::MAP_REPORTS, options.report_ring),
         (names::MAP_HELLOS, options.hello_ring),
-    ]
-}
+    ];
+    shape::check_pins(&aya_obj::Object::parse(object)?, &sizes, &layout.maps())?;
 
-fn load(
-    object: &[u8],
-    debug: bool,
-    sizes: &[(&'static str, u32)],
-    layout: &Layout,
-) -> Result<Ebpf, Error> {
-    let level = if debug { debug_log::LEVEL } else { 0 };
+    let level = if options.debug { debug_log::LEVEL } else { 0 };
     let mut loader = EbpfLoader::new();
     loader.override_global(names::GLOBAL_LOG_LEVEL, &level, true);
     for (name, entries) in sizes {
-        loader.map_max_entries(name, *entries);
+        loader.map_max_entries(name, entries);
     }
     for name in names::PINNED_MAPS {
         loader.map_pin_path(name, layout.maps().join(name));
     }
-    loader.load(object).map_err(Error::Load)
-}
-
-/// Loads a program and pins it, so that `status` knows it without the agent.
-fn load_program(ebpf: &mut Ebpf, entry: EntryPoint, layout: &Layout) -> Result<(), Error> {
-    let name = entry.program();
-    let program = program(ebpf, entry)?;
-    let refused = |error: ProgramError| Error::Program {
-        name,
-        reason: verifier_reason(&error),
-    };
-    program.load().map_err(refused)?;
-
-    // Pinning does not replace, renaming does: a reader finds the old program or the new one.
-    let (fresh, path) = (
-        layout.programs().join(format!("{name}-new")),
-        layout.programs().join(name),
-    );
-    match std::fs::remove_file(&fresh) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-            return Err(folder("removing", &fresh)(error));
-        }
-        _ => {}
+    let mut ebpf = loader.load(object).map_err(Error::Load)?;
+    for entry in EntryPoint::ALL {
+        program::load(&mut ebpf, *entry, layout)?;
     }
-    program.pin(&fresh).map_err(|error| Error::Program {
-        name,
-        reason: format!("pinning at {}: {error}", path.display()),
-    })?;
-    std::fs::rename(&fresh, &path).map_err(folder("pinning at", &path))
-}
-
-/// The program of an entry point.
-pub(super) fn program(ebpf: &mut Ebpf, entry: EntryPoint) -> Result<&mut Xdp, Error> {
-    let name = entry.program();
-    let missing = Error::Missing {
-        kind: "program",
-        name,
-    };
-    match ebpf.program_mut(name).map(TryInto::try_into) {
-        Some(Ok(program)) => Ok(program),
-        Some(Err(_)) | None => Err(missing),
-    }
-}
-
-/// The kernel's reason and the last lines of the verifier's log, where its complaint stands.
-fn verifier_reason(error: &ProgramError) -> String {
-    const LINES: usize = 12;
-    let ProgramError::LoadError {
-        io_error,
-        verifier_log,
-    } = error
-    else {
-        return error.to_string();
-    };
-    let log = verifier_log.to_string();
-    let lines: Vec<&str> = log.lines().filter(|line| !line.is_empty()).collect();
-    let tail = lines
-        .get(lines.len().saturating_sub(LINES)..)
-        .unwrap_or_default()
-        .join("\n");
-    format!("{io_error}; the verifier's last words:\n{tail}")
-}
-
-/// The error with the path as people know it.
-fn shown(error: Error, pins: &PinFolder) -> Error {
-    match error {
-        Error::Shape {
-            name,
-            path,
-            pinned,
-            wanted,
-        } => Error::Shape {
-            name,
-            path: pins.show(&path),
-            pinned,
-            wanted,
-        },
-        error => error,
-    }
+    Ok(ebpf)
 }

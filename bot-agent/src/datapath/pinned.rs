@@ -16,7 +16,6 @@ use super::{
 };
 
 /// The tables of this layout version.
-#[derive(Debug)]
 pub struct Pinned {
     folder: PinFolder,
     tables: Tables,
@@ -34,7 +33,10 @@ impl Pinned {
         }
         let folder = PinFolder::existing(pin_dir)?;
         let maps = folder.layout().maps();
-        if !names::PINNED_MAPS.iter().all(|name| maps.join(name).exists()) {
+        if !names::PINNED_MAPS
+            .iter()
+            .all(|name| maps.join(name).exists())
+        {
             return Err(nothing());
         }
         let tables = Tables::new(&mut |name| {

@@ -14,7 +14,7 @@ use crate::host::readiness::Readiness;
 
 /// One ring of records of type `T`.
 pub struct Ring<T> {
-    ring: RingBuf<MapData>,
+    buffer: RingBuf<MapData>,
     readiness: Readiness,
     malformed: u64,
     records: PhantomData<fn() -> T>,
@@ -32,10 +32,10 @@ pub enum Drained {
 impl<T: FromBytes + Immutable + KnownLayout> Ring<T> {
     /// Reads the ring in `map`; must be called within a tokio runtime.
     pub(super) fn new(name: &'static str, map: Map) -> Result<Self, Error> {
-        let ring = RingBuf::try_from(map).map_err(|source| Error::Map { name, source })?;
-        let readiness = Readiness::of(&ring).map_err(|source| Error::Ring { name, source })?;
+        let buffer = RingBuf::try_from(map).map_err(|source| Error::Map { name, source })?;
+        let readiness = Readiness::of(&buffer).map_err(|source| Error::Ring { name, source })?;
         Ok(Self {
-            ring,
+            buffer,
             readiness,
             malformed: 0,
             records: PhantomData,
@@ -50,14 +50,14 @@ impl<T: FromBytes + Immutable + KnownLayout> Ring<T> {
     /// Hands at most `max` records to `take`, oldest first. Call it after [`Self::ready`].
     pub fn drain(&mut self, max: usize, mut take: impl FnMut(&T)) -> Drained {
         let Self {
-            ring,
+            buffer,
             readiness,
             malformed,
             ..
         } = self;
         let turn = readiness.attempt(|| {
             for _ in 0..max {
-                let Some(record) = ring.next() else {
+                let Some(record) = buffer.next() else {
                     return Err(io::ErrorKind::WouldBlock.into());
                 };
                 match T::ref_from_prefix(&record) {

@@ -19,11 +19,14 @@ use bot_common::{
 };
 use zerocopy::transmute;
 
-use super::{error::Error, ports::Written};
+use super::{
+    error::Error,
+    ports::Written,
+    reason::{map_errno, map_reason},
+};
 use crate::rules::prefix::Prefix;
 
 /// The typed maps.
-#[derive(Debug)]
 pub struct Tables {
     prefixes: LpmTrie<MapData, [u8; size_of::<Address>()], u32>,
     verdicts: Array<MapData, [u8; size_of::<Verdict>()]>,
@@ -47,7 +50,7 @@ pub enum TableError {
         prefix: Prefix,
     },
     /// The kernel refused.
-    #[error("{action} {table}: {}", reason(source))]
+    #[error("{action} {table}: {}", map_reason(source))]
     Access {
         /// Reading or writing.
         action: &'static str,
@@ -63,14 +66,16 @@ impl TableError {
     pub fn errno(&self) -> Option<i32> {
         match self {
             Self::Full { .. } => Some(libc::ENOSPC),
-            Self::Access { source, .. } => errno(source),
+            Self::Access { source, .. } => map_errno(source),
         }
     }
 }
 
 impl Tables {
     /// Types the maps that `map` finds by name.
-    pub(super) fn new(map: &mut dyn FnMut(&'static str) -> Result<Map, Error>) -> Result<Self, Error> {
+    pub(super) fn new(
+        map: &mut dyn FnMut(&'static str) -> Result<Map, Error>,
+    ) -> Result<Self, Error> {
         fn typed<M: TryFrom<Map, Error = MapError>>(
             map: &mut dyn FnMut(&'static str) -> Result<Map, Error>,
             name: &'static str,
@@ -189,7 +194,9 @@ impl Tables {
     pub(super) fn upsert(&mut self, prefix: Prefix, id: VerdictId) -> Result<(), TableError> {
         match self.prefixes.insert(&key(prefix), id.get(), 0) {
             Ok(()) => Ok(()),
-            Err(source) if errno(&source) == Some(libc::ENOSPC) => Err(TableError::Full { prefix }),
+            Err(source) if map_errno(&source) == Some(libc::ENOSPC) => {
+                Err(TableError::Full { prefix })
+            }
             Err(source) => Err(writing(names::MAP_PREFIXES)(source)),
         }
     }
@@ -198,7 +205,7 @@ impl Tables {
     pub(super) fn remove(&mut self, prefix: Prefix) -> Result<(), TableError> {
         match self.prefixes.remove(&key(prefix)) {
             Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-            Err(source) if errno(&source) == Some(libc::ENOENT) => Ok(()),
+            Err(source) if map_errno(&source) == Some(libc::ENOENT) => Ok(()),
             Err(source) => Err(writing(names::MAP_PREFIXES)(source)),
         }
     }
@@ -256,29 +263,20 @@ fn sum(values: &[[u8; size_of::<Hits>()]]) -> Hits {
     })
 }
 
-fn errno(error: &MapError) -> Option<i32> {
-    match error {
-        MapError::SyscallError(error) => error.io_error.raw_os_error(),
-        MapError::IoError(error) => error.raw_os_error(),
-        _ => None,
-    }
-}
-
-/// aya's message with the error number that it hides in the source.
-fn reason(error: &MapError) -> String {
-    match error {
-        MapError::SyscallError(error) => error.io_error.to_string(),
-        error => error.to_string(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn keys_come_back_as_the_prefixes_they_were_made_of() {
-        for text in ["192.0.2.7", "10.0.0.0/8", "0.0.0.0/0", "2001:db8::/32", "::/0", "::/90"] {
+        for text in [
+            "192.0.2.7",
+            "10.0.0.0/8",
+            "0.0.0.0/0",
+            "2001:db8::/32",
+            "::/0",
+            "::/90",
+        ] {
             let given: Prefix = text.parse().unwrap();
             assert_eq!(prefix(&key(given)), given);
         }

@@ -40,15 +40,28 @@ pub enum Mode {
 
 impl Settings {
     /// The mode in force at `now` (`CLOCK_BOOTTIME`, ns).
+    pub fn mode(&self, now: u64) -> Mode {
+        self.mode_by(|| now)
+    }
+
+    /// The same by a clock that is asked only where a deadline stands.
     #[inline(always)]
-    pub const fn mode(&self, now: u64) -> Mode {
-        if now < self.bypass_until {
-            Mode::Bypass
-        } else if now < self.enforce_until {
-            Mode::Enforce
-        } else {
-            Mode::Monitor
+    pub fn mode_by(&self, clock: impl Fn() -> u64) -> Mode {
+        if self.bypassed_by(&clock) {
+            return Mode::Bypass;
         }
+        match self.enforce_until {
+            0 => Mode::Monitor,
+            FOREVER => Mode::Enforce,
+            deadline if clock() < deadline => Mode::Enforce,
+            _ => Mode::Monitor,
+        }
+    }
+
+    /// Whether everything passes.
+    #[inline(always)]
+    pub fn bypassed_by(&self, clock: impl Fn() -> u64) -> bool {
+        self.bypass_until != 0 && clock() < self.bypass_until
     }
 }
 
