@@ -8,20 +8,18 @@ use std::io::{self, BufReader, Read};
 use flate2::bufread::MultiGzDecoder;
 use thiserror::Error;
 
+use super::{
+    fields::{Order, low_half, size},
+    pcapng::{self, Interface},
+};
+
 /// Longest packet or block that is believed, bytes.
 const MAX_BLOCK: usize = 16 << 20;
-const NANOS: i128 = 1_000_000_000;
+pub(super) const NANOS: i128 = 1_000_000_000;
 
 const GZIP: [u8; 2] = [0x1f, 0x8b];
 const SECTION_HEADER: u32 = 0x0a0d_0d0a;
-const INTERFACE: u32 = 1;
-const OBSOLETE_PACKET: u32 = 2;
-const SIMPLE_PACKET: u32 = 3;
-const ENHANCED_PACKET: u32 = 6;
 const BYTE_ORDER_MAGIC: u32 = 0x1a2b_3c4d;
-const OPTION_END: u16 = 0;
-const OPTION_TSRESOL: u16 = 9;
-const OPTION_TSOFFSET: u16 = 14;
 
 /// Why a capture cannot be read, or not any further.
 #[derive(Debug, Error)]
@@ -36,9 +34,7 @@ pub enum CaptureError {
         packet: u64,
     },
     /// The file says something that cannot be.
-    #[error(
-        "the capture is damaged at packet {packet}: {what}; everything before it was read"
-    )]
+    #[error("the capture is damaged at packet {packet}: {what}; everything before it was read")]
     Damaged {
         /// Number of the packet, from 1.
         packet: u64,
@@ -78,7 +74,10 @@ pub struct CaptureReader<'a> {
 
 enum Format {
     Pcap(Pcap),
-    PcapNg { order: Order, interfaces: Vec<Interface> },
+    PcapNg {
+        order: Order,
+        interfaces: Vec<Interface>,
+    },
 }
 
 #[derive(Clone, Copy)]
@@ -90,23 +89,13 @@ struct Pcap {
     record_header: usize,
 }
 
-#[derive(Clone, Copy)]
-struct Interface {
-    link_type: u16,
-    /// Timestamp units in a second.
-    resolution: u64,
-    /// Seconds to add.
-    offset: i64,
-    snap_len: usize,
-}
-
 /// A packet of which the bytes are in the buffer.
-struct Place {
-    time: i128,
-    link_type: u16,
-    wire_len: usize,
-    from: usize,
-    len: usize,
+pub(super) struct Place {
+    pub(super) time: i128,
+    pub(super) link_type: u16,
+    pub(super) wire_len: usize,
+    pub(super) from: usize,
+    pub(super) len: usize,
 }
 
 impl<'a> CaptureReader<'a> {
@@ -143,7 +132,10 @@ impl<'a> CaptureReader<'a> {
             time: place.time,
             link_type: place.link_type,
             wire_len: place.wire_len.max(place.len),
-            data: self.buffer.get(place.from..place.from + place.len).unwrap_or_default(),
+            data: self
+                .buffer
+                .get(place.from..place.from + place.len)
+                .unwrap_or_default(),
         }))
     }
 
@@ -199,31 +191,18 @@ impl<'a> CaptureReader<'a> {
                 return Ok(None);
             }
             let (order, kind) = self.block_kind();
-            let place = match kind {
-                SECTION_HEADER => {
-                    self.section()?;
-                    None
-                }
-                INTERFACE => {
-                    self.body(order)?;
-                    self.interface(order)?;
-                    None
-                }
-                OBSOLETE_PACKET | ENHANCED_PACKET => {
-                    self.body(order)?;
-                    Some(self.stamped_packet(order, kind)?)
-                }
-                SIMPLE_PACKET => {
-                    self.body(order)?;
-                    Some(self.simple_packet(order)?)
-                }
-                _ => {
-                    self.body(order)?;
-                    None
-                }
+            if kind == SECTION_HEADER {
+                self.section()?;
+                continue;
+            }
+            self.body(order)?;
+            let Format::PcapNg { interfaces, .. } = &mut self.format else {
+                return Ok(None);
             };
-            if place.is_some() {
-                return Ok(place);
+            match pcapng::read(order, kind, &self.buffer, interfaces) {
+                Ok(None) => {}
+                Ok(Some(place)) => return Ok(Some(place)),
+                Err(what) => return Err(self.damaged(what)),
             }
         }
     }
@@ -260,100 +239,6 @@ impl<'a> CaptureReader<'a> {
         self.require(len.saturating_sub(self.buffer.len()))
     }
 
-    fn interface(&mut self, order: Order) -> Result<(), CaptureError> {
-        if self.buffer.len() < 20 {
-            return Err(self.damaged("an interface description is too short"));
-        }
-        let mut interface = Interface {
-            link_type: order.u16(&self.buffer, 8),
-            resolution: 1_000_000,
-            offset: 0,
-            snap_len: size(order.u32(&self.buffer, 12)),
-        };
-        let end = self.buffer.len() - 4;
-        let mut at = 16;
-        while at + 4 <= end {
-            let (code, len) = (order.u16(&self.buffer, at), order.u16(&self.buffer, at + 2));
-            let value = at + 4;
-            match (code, len) {
-                (OPTION_END, _) => break,
-                (OPTION_TSRESOL, 1) => {
-                    let power = self.buffer.get(value).copied().unwrap_or(6);
-                    interface.resolution = resolution(power)
-                        .ok_or_else(|| self.damaged("a timestamp resolution is beyond belief"))?;
-                }
-                (OPTION_TSOFFSET, 8) => {
-                    interface.offset = order.u64(&self.buffer, value).cast_signed();
-                }
-                _ => {}
-            }
-            at = value + usize::from(len).next_multiple_of(4);
-        }
-        if let Format::PcapNg { interfaces, .. } = &mut self.format {
-            interfaces.push(interface);
-        }
-        Ok(())
-    }
-
-    /// An enhanced packet block, or its predecessor with a 16-bit interface id.
-    fn stamped_packet(&self, order: Order, kind: u32) -> Result<Place, CaptureError> {
-        if self.buffer.len() < 32 {
-            return Err(self.damaged("its block is too short"));
-        }
-        let field = |at| order.u32(&self.buffer, at);
-        let id = if kind == OBSOLETE_PACKET {
-            usize::from(order.u16(&self.buffer, 8))
-        } else {
-            size(field(8))
-        };
-        let interface = self.interface_of(id)?;
-        let units = u64::from(field(12)) << 32 | u64::from(field(16));
-        self.place(interface, units, size(field(20)), size(field(24)), 28)
-    }
-
-    /// A simple packet block: interface 0, no time.
-    fn simple_packet(&self, order: Order) -> Result<Place, CaptureError> {
-        if self.buffer.len() < 16 {
-            return Err(self.damaged("its block is too short"));
-        }
-        let interface = self.interface_of(0)?;
-        let wire_len = size(order.u32(&self.buffer, 8));
-        let snap_len = match interface.snap_len {
-            0 => usize::MAX,
-            snap_len => snap_len,
-        };
-        self.place(interface, 0, wire_len.min(snap_len), wire_len, 12)
-    }
-
-    fn place(
-        &self,
-        interface: Interface,
-        units: u64,
-        len: usize,
-        wire_len: usize,
-        from: usize,
-    ) -> Result<Place, CaptureError> {
-        if from + len > self.buffer.len() - 4 {
-            return Err(self.damaged("it is longer than its block"));
-        }
-        let nanos = u128::from(units) * NANOS.unsigned_abs() / u128::from(interface.resolution);
-        Ok(Place {
-            time: i128::try_from(nanos).unwrap_or_default() + i128::from(interface.offset) * NANOS,
-            link_type: interface.link_type,
-            wire_len,
-            from,
-            len,
-        })
-    }
-
-    fn interface_of(&self, id: usize) -> Result<Interface, CaptureError> {
-        let interface = match &self.format {
-            Format::PcapNg { interfaces, .. } => interfaces.get(id).copied(),
-            Format::Pcap(_) => None,
-        };
-        interface.ok_or_else(|| self.damaged("its interface is not described"))
-    }
-
     /// Replaces the buffer by the next `len` bytes; `false` if there is nothing left at all.
     fn fill(&mut self, len: usize) -> Result<bool, CaptureError> {
         self.buffer.clear();
@@ -376,7 +261,12 @@ impl<'a> CaptureReader<'a> {
     /// Appends the next `len` bytes to the buffer; `false` if there are fewer.
     fn append(&mut self, len: usize) -> Result<bool, CaptureError> {
         let wanted = u64::try_from(len).unwrap_or(u64::MAX);
-        match self.input.by_ref().take(wanted).read_to_end(&mut self.buffer) {
+        match self
+            .input
+            .by_ref()
+            .take(wanted)
+            .read_to_end(&mut self.buffer)
+        {
             Ok(read) => Ok(read == len),
             // A gzip stream that is cut off.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.cut()),
@@ -407,65 +297,11 @@ fn decompressed<'a>(mut input: impl Read + 'a) -> io::Result<Box<dyn Read + 'a>>
     let compressed = magic == GZIP;
     let input = BufReader::with_capacity(1 << 16, io::Cursor::new(magic).chain(input));
     Ok(if compressed {
-        Box::new(BufReader::with_capacity(1 << 16, MultiGzDecoder::new(input)))
+        Box::new(BufReader::with_capacity(
+            1 << 16,
+            MultiGzDecoder::new(input),
+        ))
     } else {
         Box::new(input)
     })
-}
-
-/// Units in a second: a power of ten, or of two if the top bit is set.
-fn resolution(option: u8) -> Option<u64> {
-    let power = u32::from(option & 0x7f);
-    if option & 0x80 == 0 {
-        10_u64.checked_pow(power)
-    } else {
-        1_u64.checked_shl(power)
-    }
-}
-
-#[derive(Clone, Copy)]
-enum Order {
-    Little,
-    Big,
-}
-
-impl Order {
-    fn u16(self, bytes: &[u8], at: usize) -> u16 {
-        let field = field(bytes, at);
-        match self {
-            Self::Little => u16::from_le_bytes(field),
-            Self::Big => u16::from_be_bytes(field),
-        }
-    }
-
-    fn u32(self, bytes: &[u8], at: usize) -> u32 {
-        let field = field(bytes, at);
-        match self {
-            Self::Little => u32::from_le_bytes(field),
-            Self::Big => u32::from_be_bytes(field),
-        }
-    }
-
-    fn u64(self, bytes: &[u8], at: usize) -> u64 {
-        let field = field(bytes, at);
-        match self {
-            Self::Little => u64::from_le_bytes(field),
-            Self::Big => u64::from_be_bytes(field),
-        }
-    }
-}
-
-/// `N` bytes at `at` of a block whose length was checked; zeros beyond its end.
-fn field<const N: usize>(bytes: &[u8], at: usize) -> [u8; N] {
-    let field = bytes.get(at..).and_then(<[u8]>::first_chunk);
-    field.copied().unwrap_or([0; N])
-}
-
-fn size(value: u32) -> usize {
-    usize::try_from(value).unwrap_or(usize::MAX)
-}
-
-fn low_half(value: u32) -> u16 {
-    let [_, _, high, low] = value.to_be_bytes();
-    u16::from_be_bytes([high, low])
 }

@@ -53,11 +53,14 @@ impl Fragments {
             self.make_room();
             self.by_age.push_back(piece.key.clone());
         }
-        let datagram = self.datagrams.entry(piece.key.clone()).or_insert_with(|| Datagram {
-            header: piece.header.clone(),
-            payload: Reassembly::new(0, MAX_LENGTH, MAX_PIECES),
-            length: None,
-        });
+        let datagram = self
+            .datagrams
+            .entry(piece.key.clone())
+            .or_insert_with(|| Datagram {
+                header: piece.header.clone(),
+                payload: Reassembly::new(0, MAX_LENGTH, MAX_PIECES),
+                length: None,
+            });
         let offset = u32::try_from(piece.offset).ok()?;
         datagram.payload.insert(offset, piece.payload).ok()?;
         if piece.offset == 0 {
@@ -92,7 +95,21 @@ fn piece(packet: &[u8]) -> Option<Piece<'_>> {
 
 fn ipv4_piece(packet: &[u8]) -> Option<Piece<'_>> {
     let header: &[u8; 20] = packet.first_chunk()?;
-    let [first, _, len_1, len_2, id_1, id_2, flags, low, _, protocol, _, _, addresses @ ..] = header;
+    let [
+        first,
+        _,
+        len_1,
+        len_2,
+        id_1,
+        id_2,
+        flags,
+        low,
+        _,
+        protocol,
+        _,
+        _,
+        addresses @ ..,
+    ] = header;
     let field = u16::from_be_bytes([*flags, *low]);
     let (more, offset) = (field & 0x2000 != 0, usize::from(field & 0x1fff) * 8);
     if !more && offset == 0 {
@@ -116,7 +133,10 @@ fn ipv6_piece(packet: &[u8]) -> Option<Piece<'_>> {
     let [_, _, _, _, len_1, len_2, next, _, addresses @ ..] = base;
     let end = 40 + usize::from(u16::from_be_bytes([*len_1, *len_2]));
     let (mut next, mut next_at, mut at) = (*next, 6, 40);
-    while matches!(next, protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION) {
+    while matches!(
+        next,
+        protocol::HOP_BY_HOP | protocol::ROUTING | protocol::DESTINATION
+    ) {
         let [following, units] = packet.get(at..)?.first_chunk().copied()?;
         (next, next_at) = (following, at);
         at += (usize::from(units) + 1) * 8;

@@ -89,7 +89,11 @@ impl Hellos {
 
     fn push_segment(&mut self, segment: &Segment<'_>, time: i128, seen: &mut Vec<SeenHello>) {
         // The SYN itself takes one sequence number.
-        let first = if segment.syn { segment.seq.wrapping_add(1) } else { segment.seq };
+        let first = if segment.syn {
+            segment.seq.wrapping_add(1)
+        } else {
+            segment.seq
+        };
         let known = self.streams.get(&segment.flow);
         let replaced = segment.syn && known.is_some_and(|stream| stream.syn != Some(segment.seq));
         if replaced {
@@ -141,5 +145,9 @@ impl Hellos {
 }
 
 fn append(seen: &mut Vec<SeenHello>, flow: FlowKey, time: i128, hellos: Vec<ClientHello>) {
-    seen.extend(hellos.into_iter().map(|hello| SeenHello { time, flow, hello }));
+    seen.extend(
+        hellos
+            .into_iter()
+            .map(|hello| SeenHello { time, flow, hello }),
+    );
 }

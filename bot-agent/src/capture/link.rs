@@ -44,9 +44,15 @@ pub(super) fn ip_packet(link_type: u16, frame: &[u8]) -> Result<&[u8], NoIp> {
         raw if RAW_OLD.contains(&raw) => Some(frame),
         // An address family in the byte order of who wrote it: IPv4 is 2 everywhere, IPv6 is not.
         NULL | LOOP => frame.get(4..),
-        LINUX_SLL => split::<16>(frame).and_then(|(header, rest)| by_ethertype(be16(header, 14), rest)),
-        LINUX_SLL2 => split::<20>(frame).and_then(|(header, rest)| by_ethertype(be16(header, 0), rest)),
-        CISCO_HDLC => split::<4>(frame).and_then(|(header, rest)| by_ethertype(be16(header, 2), rest)),
+        LINUX_SLL => {
+            split::<16>(frame).and_then(|(header, rest)| by_ethertype(be16(header, 14), rest))
+        }
+        LINUX_SLL2 => {
+            split::<20>(frame).and_then(|(header, rest)| by_ethertype(be16(header, 0), rest))
+        }
+        CISCO_HDLC => {
+            split::<4>(frame).and_then(|(header, rest)| by_ethertype(be16(header, 2), rest))
+        }
         PPP | PPP_HDLC => ppp(frame),
         PPP_WITH_DIRECTION => frame.get(1..).and_then(ppp),
         PPP_ETHER => pppoe(frame),
@@ -127,7 +133,9 @@ pub(super) fn ppp(frame: &[u8]) -> Option<&[u8]> {
 }
 
 fn is_ip(packet: &[u8]) -> bool {
-    packet.first().is_some_and(|first| matches!(first >> 4, 4 | 6))
+    packet
+        .first()
+        .is_some_and(|first| matches!(first >> 4, 4 | 6))
 }
 
 pub(super) fn split<const N: usize>(bytes: &[u8]) -> Option<(&[u8; N], &[u8])> {

@@ -7,10 +7,12 @@
 //! Memory is bounded for any input.
 
 mod container;
+mod fields;
 mod fragments;
 mod hellos;
 mod ip;
 mod link;
+mod pcapng;
 mod tunnel;
 
 pub use container::{CaptureError, CapturePacket, CaptureReader};

@@ -44,10 +44,7 @@ pub(super) fn inner<'a>(packet: &Packet, bytes: &'a [u8]) -> Option<&'a [u8]> {
                 _ => None,
             }
         }
-        Transport::Tcp
-        | Transport::Icmp
-        | Transport::LaterFragment
-        | Transport::Unreadable => None,
+        Transport::Tcp | Transport::Icmp | Transport::LaterFragment | Transport::Unreadable => None,
     }
 }
 
@@ -109,7 +106,9 @@ fn geneve(bytes: &[u8]) -> Option<&[u8]> {
 /// 3GPP TS 29.281: G-PDUs, extension headers stepped over.
 fn gtp(bytes: &[u8]) -> Option<&[u8]> {
     let (header, mut rest) = split::<8>(bytes)?;
-    let [flags, 0xff, ..] = header else { return None };
+    let [flags, 0xff, ..] = header else {
+        return None;
+    };
     if flags >> 4 != 3 {
         return None;
     }

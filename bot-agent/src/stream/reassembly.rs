@@ -74,12 +74,11 @@ impl Reassembly {
 
     /// Adds a segment; returns whether [`Self::head`] grew. Bytes before the base are ignored.
     pub fn insert(&mut self, seq: u32, bytes: &[u8]) -> Result<bool, Full> {
-        let (at, bytes) = match usize::try_from(self.distance(seq)) {
-            Ok(at) => (at, bytes),
-            Err(_) => {
-                let before = usize::try_from(-self.distance(seq)).unwrap_or(usize::MAX);
-                (0, bytes.get(before..).unwrap_or_default())
-            }
+        let (at, bytes) = if let Ok(at) = usize::try_from(self.distance(seq)) {
+            (at, bytes)
+        } else {
+            let before = usize::try_from(-self.distance(seq)).unwrap_or(usize::MAX);
+            (0, bytes.get(before..).unwrap_or_default())
         };
         if bytes.is_empty() {
             return Ok(false);

@@ -103,8 +103,7 @@ impl<'a> Records<'a> {
 fn record_length(bytes: &[u8]) -> Parsed<usize> {
     let looks_right = match bytes {
         [] => true,
-        [kind] => *kind == HANDSHAKE,
-        [kind, 3] => *kind == HANDSHAKE,
+        [kind] | [kind, 3] => *kind == HANDSHAKE,
         [kind, 3, minor, ..] => *kind == HANDSHAKE && *minor <= 4,
         _ => false,
     };

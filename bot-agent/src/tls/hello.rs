@@ -18,13 +18,21 @@ const CLIENT_HELLO: u8 = 1;
 const RANDOM: usize = 32;
 const MAX_SESSION_ID: u8 = 32;
 
-/// Extension types (IANA TLS ExtensionType Values) whose bodies are read.
+/// Extension types (IANA registry "TLS `ExtensionType` Values") whose bodies are read.
 pub(super) mod extension {
     pub(crate) const SERVER_NAME: u16 = 0x0000;
     pub(crate) const SIGNATURE_ALGORITHMS: u16 = 0x000d;
     pub(crate) const ALPN: u16 = 0x0010;
     pub(crate) const SUPPORTED_VERSIONS: u16 = 0x002b;
     pub(crate) const KEY_SHARE: u16 = 0x0033;
+
+    pub(crate) const READ: [u16; 5] = [
+        SERVER_NAME,
+        SIGNATURE_ALGORITHMS,
+        ALPN,
+        SUPPORTED_VERSIONS,
+        KEY_SHARE,
+    ];
 }
 
 /// Named groups that resist quantum computers: ML-KEM alone and hybrids with it or with Kyber.
@@ -179,39 +187,44 @@ fn read_extensions(mut list: Reader<'_>, hello: &mut ClientHello) -> Result<(), 
         let length = usize::from(list.u16()?);
         let body = list.bytes(length)?;
         hello.extensions.push(kind);
-        read_extension(kind, Reader::new(body, length), hello, &mut seen);
+        if seen.is_new(kind) {
+            read_extension(kind, Reader::new(body, length), hello);
+        }
     }
     Ok(())
 }
 
-/// Which extensions have been read: of duplicates, which RFC 8446 section 4.2 forbids, the first counts.
+/// Which of [`extension::READ`] have been read, a bit each.
 #[derive(Default)]
-struct Seen {
-    server_name: bool,
-    signature_algorithms: bool,
-    alpn: bool,
-    supported_versions: bool,
-    key_share: bool,
+struct Seen(u8);
+
+impl Seen {
+    /// Whether the body of this extension is to be read: of duplicates, which RFC 8446 section 4.2
+    /// forbids, the first counts.
+    fn is_new(&mut self, kind: u16) -> bool {
+        let Some(at) = extension::READ.iter().position(|read| *read == kind) else {
+            return false;
+        };
+        let bit = 1 << at;
+        let new = self.0 & bit == 0;
+        self.0 |= bit;
+        new
+    }
 }
 
-fn read_extension(kind: u16, mut body: Reader<'_>, hello: &mut ClientHello, seen: &mut Seen) {
-    let first = |seen: &mut bool| !std::mem::replace(seen, true);
+fn read_extension(kind: u16, mut body: Reader<'_>, hello: &mut ClientHello) {
     match kind {
-        extension::SERVER_NAME if first(&mut seen.server_name) => {
-            hello.server_name = host_name(body);
-        }
-        extension::SIGNATURE_ALGORITHMS if first(&mut seen.signature_algorithms) => {
+        extension::SERVER_NAME => hello.server_name = host_name(body),
+        extension::SIGNATURE_ALGORITHMS => {
             let length = body.u16().unwrap_or_default();
             hello.signature_algorithms = list(body, length.into());
         }
-        extension::ALPN if first(&mut seen.alpn) => hello.alpn = protocol_names(body),
-        extension::SUPPORTED_VERSIONS if first(&mut seen.supported_versions) => {
+        extension::ALPN => hello.alpn = protocol_names(body),
+        extension::SUPPORTED_VERSIONS => {
             let length = body.u8().unwrap_or_default();
             hello.supported_versions = list(body, length.into());
         }
-        extension::KEY_SHARE if first(&mut seen.key_share) => {
-            hello.key_shares = key_share_groups(body);
-        }
+        extension::KEY_SHARE => hello.key_shares = key_share_groups(body),
         _ => {}
     }
 }

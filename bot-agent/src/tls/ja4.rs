@@ -64,9 +64,9 @@ impl FromStr for Ja4 {
         let bytes: [u8; LENGTH] = text.as_bytes().try_into().map_err(|_| Ja4Error)?;
         let fits = bytes.iter().enumerate().all(|(at, byte)| match at {
             0 => b"tqd".contains(byte),
+            1 | 2 | 8 | 9 => byte.is_ascii_alphanumeric(),
             3 => b"di".contains(byte),
             4..8 => byte.is_ascii_digit(),
-            0..A => byte.is_ascii_alphanumeric(),
             A | 23 => *byte == b'_',
             _ => HEX.contains(byte),
         });
