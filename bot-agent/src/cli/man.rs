@@ -29,7 +29,7 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let mut command = Cli::command();
     command.build();
     let Some(dir) = &args.dir else {
-        out.write_all(&page(&command, true)?)?;
+        out.write_all(&page(&command, "bot-agent", true)?)?;
         return Ok(ExitCode::Ok);
     };
     fs::create_dir_all(dir).with_context(|| format!("cannot make {}", dir.display()))?;
@@ -37,19 +37,18 @@ pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         let path = dir.join(format!("{name}.8"));
         fs::write(&path, page).with_context(|| format!("cannot write {}", path.display()))
     };
-    save("bot-agent", page(&command, true)?)?;
+    save("bot-agent", page(&command, "bot-agent", true)?)?;
     for sub in command.get_subcommands() {
         if sub.get_name() != "help" {
             let name = format!("bot-agent-{}", sub.get_name());
-            let renamed = sub.clone().name(name.clone());
-            save(&name, page(&renamed, false)?)?;
+            save(&name, page(sub, &name, false)?)?;
         }
     }
     Ok(ExitCode::Ok)
 }
 
-fn page(command: &clap::Command, exit_codes: bool) -> anyhow::Result<Vec<u8>> {
-    let man = Man::new(command.clone()).section("8");
+fn page(command: &clap::Command, title: &str, exit_codes: bool) -> anyhow::Result<Vec<u8>> {
+    let man = Man::new(command.clone()).title(title).section("8");
     let mut text = Vec::new();
     man.render(&mut text)?;
     if exit_codes {

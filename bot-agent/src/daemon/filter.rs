@@ -32,7 +32,6 @@ use crate::{
 const RETRY_NS: u64 = 10_000_000_000;
 
 /// The rules in force, and everything that must agree with them.
-#[derive(Debug)]
 pub struct Filter {
     /// The kernel's side.
     pub datapath: Datapath,

@@ -69,7 +69,6 @@ const TURN: usize = 256;
 const CALLS: usize = 64;
 
 /// Everything that is.
-#[derive(Debug)]
 struct Daemon {
     config: Arc<Config>,
     config_path: PathBuf,

@@ -27,7 +27,6 @@ use crate::{
 };
 
 /// The pinned tables.
-#[derive(Debug)]
 pub struct Offline {
     pinned: Pinned,
 }
