@@ -131,10 +131,7 @@ impl Cli {
 
 /// The exit code that an error means.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    error
-        .chain()
-        .find_map(code_of)
-        .unwrap_or(ExitCode::Failure)
+    error.chain().find_map(code_of).unwrap_or(ExitCode::Failure)
 }
 
 /// Whether the reader of our output went away (`| head`): nothing to complain about.

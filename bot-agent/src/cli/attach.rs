@@ -20,7 +20,7 @@ use crate::{
 Examples:
   bot-agent attach eth1
   bot-agent attach eth1 --xdp native")]
-pub struct Args {
+pub(super) struct Args {
     /// Interface
     iface: String,
 
@@ -34,7 +34,7 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let mut client = global.connect()?;
     let request = Request::Attach {
         iface: args.iface.clone(),
@@ -49,7 +49,7 @@ pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<
 }
 
 /// Writes the interfaces that are filtered now.
-pub fn write(
+pub(super) fn write(
     interfaces: &[Interface],
     output: Output,
     out: &mut dyn Write,

@@ -21,7 +21,7 @@ use crate::{
 Examples:
   bot-agent bypass --reason 'customers report errors' --for 30m
   bot-agent bypass --reason maintenance")]
-pub struct Args {
+pub(super) struct Args {
     /// Why; logged, and shown by status
     #[arg(long, short, value_name = "TEXT")]
     reason: String,
@@ -32,7 +32,7 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let view = match offline::find(global)? {
         Whom::Agent(mut client) => {
             let request = Request::Bypass {

@@ -27,13 +27,13 @@ use crate::{
 Examples:
   bot-agent detach eth1
   systemctl stop bot-agent && bot-agent detach    (remove everything)")]
-pub struct Args {
+pub(super) struct Args {
     /// Interface; all of them if none is named
     iface: Option<String>,
 }
 
 /// Runs the command.
-pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let places = global.places_of_client();
     match (Client::connect(&places.socket), &args.iface) {
         (Ok(mut client), iface) => {

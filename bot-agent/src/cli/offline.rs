@@ -7,7 +7,7 @@ use crate::{
 };
 
 /// Whom to ask.
-pub enum Whom {
+pub(super) enum Whom {
     /// The running agent.
     Agent(Client),
     /// The pinned tables.
@@ -15,7 +15,7 @@ pub enum Whom {
 }
 
 /// The agent, or the tables if it does not run.
-pub fn find(global: &Global) -> anyhow::Result<Whom> {
+pub(super) fn find(global: &Global) -> anyhow::Result<Whom> {
     let places = global.places_of_client();
     match Client::connect(&places.socket) {
         Ok(client) => Ok(Whom::Agent(client)),

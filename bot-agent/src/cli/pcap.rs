@@ -28,7 +28,7 @@ Examples:
   bot-agent pcap trace.pcapng
   bot-agent pcap trace.pcap.gz -o tsv | sort | uniq -c
   tcpdump -w - tcp port 443 | bot-agent pcap - -o json")]
-pub struct Args {
+pub(super) struct Args {
     /// Capture file; - reads standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
@@ -36,7 +36,7 @@ pub struct Args {
 
 /// Prints the hellos of a capture. A capture that cannot be read to its end is an error, reported
 /// after everything before that point was printed.
-pub fn run(args: &Args, output: Output, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, output: Output, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let name = args.file.display();
     let live = args.file == Path::new("-");
     let input: Box<dyn Read> = if live {

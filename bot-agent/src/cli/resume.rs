@@ -17,10 +17,10 @@ use crate::{
 #[command(after_help = "\
 Examples:
   bot-agent resume")]
-pub struct Args {}
+pub(super) struct Args {}
 
 /// Runs the command.
-pub fn run(_args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(_args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let view = match offline::find(global)? {
         Whom::Agent(mut client) => match client.call(&Request::Resume {})? {
             Response::Mode(view) => view,

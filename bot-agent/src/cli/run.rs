@@ -19,7 +19,7 @@ Examples:
   bot-agent run -i eth0
   bot-agent run -c /etc/bot-agent/bot-agent.toml
   nsenter --net=/run/netns/web bot-agent run -i veth0    (a network namespace)")]
-pub struct Args {
+pub(super) struct Args {
     /// Interface to filter, besides the configured ones; may be repeated
     #[arg(long = "interface", short, value_name = "IFACE")]
     interfaces: Vec<String>,
@@ -34,7 +34,7 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
     let mut config = global.load_config()?;
     config.xdp.replace |= args.replace;
     let wish = args.xdp.map(|xdp| Wish {

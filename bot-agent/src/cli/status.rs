@@ -23,10 +23,10 @@ use crate::{
 Examples:
   bot-agent status
   bot-agent status -o json | jq .counters.outcome")]
-pub struct Args {}
+pub(super) struct Args {}
 
 /// Runs the command.
-pub fn run(_args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(_args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let status: Status = match offline::find(global)? {
         Whom::Agent(mut client) => match client.call(&Request::Status {})? {
             Response::Status(status) => *status,

@@ -54,6 +54,8 @@ fn errors_become_their_exit_codes() {
 #[test]
 fn a_reader_that_went_away_is_no_error() {
     let gone = io::Error::from(io::ErrorKind::BrokenPipe);
-    assert!(is_broken_pipe(&anyhow::Error::from(gone).context("writing")));
+    assert!(is_broken_pipe(
+        &anyhow::Error::from(gone).context("writing")
+    ));
     assert!(!is_broken_pipe(&anyhow::anyhow!("x")));
 }

@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    Daemon, Wish,
-    interfaces::failure,
-    rules::failed,
-};
+use super::{Daemon, Wish, interfaces::failure, rules::failed};
 use crate::{
     control::{
         protocol::{Failure, FailureCode, Logs, Mode, Request, Response, Version, XdpMode},

@@ -175,11 +175,7 @@ fn parse(words: &[String]) -> Result<Vec<Target>, Failure> {
 }
 
 fn prefixes_of(targets: &[Target]) -> BTreeSet<Prefix> {
-    targets
-        .iter()
-        .flat_map(Target::prefixes)
-        .copied()
-        .collect()
+    targets.iter().flat_map(Target::prefixes).copied().collect()
 }
 
 fn deadline(

@@ -39,19 +39,16 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 
+use self::{filter::Filter, interfaces::Interfaces, mode::ModeState};
 pub use self::{
     interfaces::Wish,
     offline::{Offline, OfflineError},
     start::{Start, run},
 };
-use self::{filter::Filter, interfaces::Interfaces, mode::ModeState};
 use crate::{
     config::Config,
     control::server::{Call, Limits, serve},
-    datapath::{
-        Ring,
-        debug_log::DebugLog,
-    },
+    datapath::{Ring, debug_log::DebugLog},
     event::{Action, Body, Cause, Note, sink::Sink},
     exit_code::ExitCode,
     host::{

@@ -20,7 +20,13 @@ use crate::{
 impl Daemon {
     pub(super) fn put(&mut self, action: RuleAction, put: &Put) -> Result<Response, Failure> {
         let now = host::now();
-        let edit = edit::put(self.filter.rules(), action, put, self.config.block_duration, now)?;
+        let edit = edit::put(
+            self.filter.rules(),
+            action,
+            put,
+            self.config.block_duration,
+            now,
+        )?;
         if put.dry_run {
             let changed = self.filter.rehearse(edit, now)?;
             return Ok(Response::Changed(Box::new(changed)));
@@ -59,9 +65,9 @@ impl Daemon {
         let wanted = |rule: &&Rule| {
             (list.protected || !matches!(rule.origin, Origin::Protected(_)))
                 && list.action.is_none_or(|action| rule.action == action)
-                && list.overlaps.is_none_or(|prefix| {
-                    prefix.covers(rule.prefix) || rule.prefix.covers(prefix)
-                })
+                && list
+                    .overlaps
+                    .is_none_or(|prefix| prefix.covers(rule.prefix) || rule.prefix.covers(prefix))
         };
         let mut lines: Vec<Response> = self
             .filter

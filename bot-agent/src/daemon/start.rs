@@ -114,10 +114,12 @@ fn prepare(start: &Start) -> anyhow::Result<Prepared> {
 
     let finder = Finder::new()?;
     let pins = if privilege::is_root() {
-        let owner = user.as_ref().map_or(Owner { uid: 0, gid: 0 }, |user| Owner {
-            uid: user.uid,
-            gid: user.gid,
-        });
+        let owner = user
+            .as_ref()
+            .map_or(Owner { uid: 0, gid: 0 }, |user| Owner {
+                uid: user.uid,
+                gid: user.gid,
+            });
         PinFolder::prepare(pin_dir, owner)?
     } else {
         PinFolder::open(pin_dir)?
@@ -190,7 +192,9 @@ fn listen(socket: &Path, config: &Config, user: Option<&User>) -> anyhow::Result
             let group = nix::unistd::Group::from_name(name)
                 .with_context(|| format!("cannot look up the group {name}"))?
                 .with_context(|| {
-                    format!("there is no group `{name}` (control.group); `groupadd {name}` makes it")
+                    format!(
+                        "there is no group `{name}` (control.group); `groupadd {name}` makes it"
+                    )
                 })?;
             Some(Gid::from_raw(group.gid.as_raw()))
         }
@@ -323,7 +327,11 @@ impl Daemon {
             message: format!(
                 "bot-agent {} filters {} in {mode} mode, {rules} rules",
                 env!("CARGO_PKG_VERSION"),
-                self.interfaces.names().into_values().collect::<Vec<_>>().join(", "),
+                self.interfaces
+                    .names()
+                    .into_values()
+                    .collect::<Vec<_>>()
+                    .join(", "),
             ),
         }));
     }

@@ -136,7 +136,10 @@ mod tests {
     #[test]
     fn lost_reports_are_pointed_out() {
         let hits = |packets| Hits { packets, bytes: 0 };
-        assert_eq!(lost(&[(Counter::Channel(Channel::ReportSent), hits(9))]), [""; 0]);
+        assert_eq!(
+            lost(&[(Counter::Channel(Channel::ReportSent), hits(9))]),
+            [""; 0]
+        );
         let notes = lost(&[(Counter::Channel(Channel::ReportRingFull), hits(9))]);
         assert!(notes[0].starts_with("9 drop reports"), "{notes:?}");
     }

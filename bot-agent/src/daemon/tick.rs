@@ -12,10 +12,10 @@ use crate::{
 };
 
 /// The loop's clock.
-pub const PERIOD: Duration = Duration::from_secs(1);
+pub(super) const PERIOD: Duration = Duration::from_secs(1);
 
 /// Troubles that may come again each second, by what was being done.
-pub type Troubles = BTreeMap<String, String>;
+pub(super) type Troubles = BTreeMap<String, String>;
 
 impl Daemon {
     pub(super) fn tick(&mut self) {
