@@ -2,11 +2,14 @@
 //!
 //! The binary is `main.rs`; tests reach inside through here.
 
+    //! The kernel program: loading it, and talking to its maps.
+    pub mod object;
 pub mod capture;
 pub mod cli;
 pub mod config;
 pub mod control;
 pub mod daemon;
+pub mod datapath {
 pub mod datapath;
 pub mod event;
 pub mod exit_code;
@@ -16,3 +19,4 @@ pub mod rules;
 pub mod store;
 pub mod stream;
 pub mod tls;
+}

@@ -89,7 +89,7 @@ impl Deadline {
 mod tests {
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     fn now(wall_seconds: i64, boot_ns: u64, boot: u128) -> Now {
         Now {
