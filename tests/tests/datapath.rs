@@ -1,5 +1,6 @@
 //! The kernel side as the agent handles it: pins, adoption, attachment, detachment.
 #![allow(
+    clippy::expect_used,
     clippy::panic,
     clippy::unwrap_used,
     reason = "a broken assumption ends the test"
@@ -20,7 +21,8 @@ use aya::{
 use bot_agent::{
     datapath::{
         AttachError, Attached, Datapath, Detached, Drained, EntryPoint, Error, Opened, Options,
-        PinFolder, Pinned, TableError, XdpRequest, detach_all, foreign_program, object::OBJECT,
+        PinFolder, Pinned, TableError, XdpRequest, check_host, detach_all, foreign_program,
+        object::OBJECT,
     },
     host::{
         interface::{self, XdpMode},
@@ -235,6 +237,44 @@ fn without_a_program_the_agent_says_how_to_build_it() {
     };
     let error = open_with(&bpffs, &without).err().unwrap();
     assert!(error.to_string().contains("cargo xtask build"), "{error}");
+}
+
+#[test]
+fn missing_capabilities_are_named_before_anything_is_touched() {
+    if !privilege::is_root("missing_capabilities_are_named_before_anything_is_touched") {
+        return;
+    }
+    // Capabilities belong to a thread.
+    let check = std::thread::spawn(|| {
+        caps::clear(None, caps::CapSet::Effective).unwrap();
+        check_host()
+    });
+    let error = check.join().unwrap().unwrap_err();
+    assert!(matches!(error, Error::MissingPrivilege { .. }));
+    let text = error.to_string();
+    assert!(
+        text.contains("CAP_BPF, CAP_NET_ADMIN, CAP_PERFMON"),
+        "{text}"
+    );
+    check_host().unwrap();
+}
+
+#[test]
+fn the_debug_channel_opens_when_asked_for() {
+    if !privilege::is_root("the_debug_channel_opens_when_asked_for") {
+        return;
+    }
+    let bpffs = BpfFs::mount();
+    let debug = Options {
+        debug: true,
+        ..OPTIONS
+    };
+    let runtime = current_thread();
+    let _entered = runtime.enter();
+    let mut off = open(&bpffs).datapath;
+    assert!(off.take_debug_log().unwrap().is_none());
+    let mut on = open_with(&bpffs, &debug).unwrap().datapath;
+    assert!(on.take_debug_log().unwrap().is_some());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::{env, fs, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use bot_agent::{
-    datapath::{Datapath, Options, Owner, PinFolder, XdpRequest, object::OBJECT},
+    datapath::{Datapath, Error, Options, Owner, PinFolder, Pinned, XdpRequest, object::OBJECT},
     host::{privilege, protected::Finder, served, watch::Watch},
 };
 
@@ -31,8 +31,8 @@ fn main() -> Result<()> {
     privilege::drop_to(&user)?;
     ensure!(!privilege::is_root(), "still root");
     ensure!(
-        fs::read_dir(&pin_dir).is_err(),
-        "the pin folder's parent can be walked: the test proves nothing"
+        matches!(Pinned::open(&pin_dir), Err(Error::Denied { .. })),
+        "the way to the pin folder is open to everyone: the test proves nothing"
     );
     let status = fs::read_to_string("/proc/self/status").context("/proc/self/status")?;
     for line in status.lines() {
