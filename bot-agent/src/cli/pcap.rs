@@ -196,3 +196,100 @@ fn timestamp(nanos: i128) -> String {
     let time = Timestamp::from_nanosecond(nanos).unwrap_or(Timestamp::UNIX_EPOCH);
     PRINTER.timestamp_to_string(&time)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn capture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../tests/fixtures/captures")
+            .join(name)
+    }
+
+    fn printed(file: PathBuf, output: Format) -> (String, anyhow::Result<()>) {
+        let mut out = Vec::new();
+        let result = print(&Args { file, output }, &mut out);
+        (String::from_utf8(out).unwrap(), result)
+    }
+
+    #[test]
+    fn human_lines_say_who_connected_where_with_what() {
+        let (text, result) = printed(capture("python_ipv6_cooked.pcap.gz"), Format::Human);
+        result.unwrap();
+        let (_, rest) = text.split_once("Z ").unwrap();
+        assert_eq!(
+            rest,
+            "[::1]:50164 > [::1]:4436 t13d1812h1_85036bcba153_d41ae481755e sni=demo.example alpn=http/1.1\n"
+        );
+    }
+
+    #[test]
+    fn json_is_an_object_a_line_with_exactly_these_keys() {
+        let (text, result) = printed(capture("openssl_retry.pcapng"), Format::Json);
+        result.unwrap();
+        assert_eq!(text.lines().count(), 2);
+        for line in text.lines() {
+            let object: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_str(line).unwrap();
+            let mut expected = Row::COLUMNS.to_vec();
+            expected.sort_unstable();
+            assert_eq!(object.keys().collect::<Vec<_>>(), expected);
+            assert_eq!(object["alpn"], serde_json::json!(["h2"]));
+            assert_eq!(object["sport"], 50416);
+            assert_eq!(object["sni"], "demo.example");
+            object["ts"].as_str().unwrap().parse::<Timestamp>().unwrap();
+        }
+        let (text, _) = printed(capture("openssl_tls12.pcap"), Format::Json);
+        assert!(text.contains(r#""sni":null,"alpn":[],"#), "{text}");
+    }
+
+    #[test]
+    fn tsv_has_a_header_and_as_many_cells_in_every_line() {
+        let (text, result) = printed(capture("openssl_tls12.pcap"), Format::Tsv);
+        result.unwrap();
+        let lines: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split('\t').collect())
+            .collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0], Row::COLUMNS);
+        assert_eq!(lines[1].len(), Row::COLUMNS.len());
+        assert_eq!(lines[1][8], "t12i280600_d943125447b4_e7e480e5a997");
+    }
+
+    #[test]
+    fn a_capture_cut_within_a_packet_gives_what_stands_before_and_one_line() {
+        let whole = fs::read(capture("curl.pcap")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cut.pcap");
+        fs::write(&file, &whole[..whole.len() - 10]).unwrap();
+        let (text, result) = printed(file.clone(), Format::Human);
+        assert_eq!(text.lines().count(), 1);
+        let line = format!("{:#}", result.unwrap_err());
+        assert_eq!(
+            line,
+            format!(
+                "cannot read {}: the capture is cut off within packet 16; everything before it was read",
+                file.display()
+            )
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_opened_or_is_no_capture_is_named() {
+        let missing = printed(PathBuf::from("/nonexistent.pcap"), Format::Json)
+            .1
+            .unwrap_err();
+        assert!(format!("{missing:#}").starts_with("cannot open /nonexistent.pcap: "));
+        let table = printed(capture("expected.tsv"), Format::Json)
+            .1
+            .unwrap_err();
+        assert!(
+            format!("{table:#}").contains("not a pcap or pcapng capture"),
+            "{table:#}"
+        );
+    }
+}
