@@ -53,8 +53,8 @@ pub(super) struct PutArgs {
     pub permanent: bool,
 
     /// Why; shown by check, list and every event
-    #[arg(long, short, value_name = "TEXT", default_value = "")]
-    pub reason: String,
+    #[arg(long, short, value_name = "TEXT")]
+    pub reason: Option<String>,
 
     /// Say what would happen and change nothing
     #[arg(long, short = 'n')]
@@ -89,7 +89,7 @@ pub(super) fn run(
                 .collect(),
             seconds: args.duration.map(|duration| duration.as_secs()),
             permanent: args.permanent,
-            reason: args.reason.clone(),
+            reason: args.reason.clone().unwrap_or_default(),
             monitor,
             scope,
             force: args.force,
