@@ -2,81 +2,60 @@
 
 use std::{
     fs::File,
-    io::{self, BufWriter, IsTerminal as _, Read, Write},
+    io::{self, Read, Write},
     path::{Path, PathBuf},
 };
 
 use anyhow::Context as _;
-use clap::ValueEnum;
 use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
 use serde::Serialize;
 
+use super::global::Output;
 use crate::{
     capture::{CaptureReader, Hellos, SeenHello, Skipped},
+    exit_code::ExitCode,
     tls::{Fingerprint, Ja4, Transport},
 };
 
-/// Print the JA4 fingerprint of every ClientHello in a capture.
+/// Print the JA4 fingerprint of every ClientHello in a capture
 ///
 /// Reads pcap and pcapng, also compressed by gzip, and looks for hellos on every TCP port and
-/// anywhere in a connection, also behind CONNECT, SOCKS or STARTTLS.
+/// anywhere in a connection, also behind CONNECT, SOCKS or STARTTLS. Needs no privileges and no
+/// running agent.
 #[derive(Clone, Debug, clap::Args)]
-pub struct Args {
-    /// Capture file; - reads standard input.
+#[command(after_help = "\
+Examples:
+  bot-agent pcap trace.pcapng
+  bot-agent pcap trace.pcap.gz -o tsv | sort | uniq -c
+  tcpdump -w - tcp port 443 | bot-agent pcap - -o json")]
+pub(super) struct Args {
+    /// Capture file; - reads standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-
-    /// Output format.
-    #[arg(short, long, value_enum, default_value_t = Format::Human)]
-    pub output: Format,
 }
 
-/// How hellos are printed.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, ValueEnum)]
-pub enum Format {
-    /// One line per hello: time, addresses, JA4, server name, protocols.
-    #[default]
-    Human,
-    /// One JSON object per line: ts, src, sport, dst, dport, transport, sni, alpn, ja4, `ja4_r`, `ja4_o`, `ja4_ro`.
-    Json,
-    /// Tab-separated values under a header line, the columns of JSON; ALPN names joined by commas.
-    Tsv,
-}
-
-/// Prints the hellos of a capture to standard output. A capture that cannot be read to its end is
-/// an error, reported after everything before that point was printed.
-pub fn run(args: &Args) -> anyhow::Result<()> {
-    let stdout = io::stdout();
-    let line_by_line = stdout.is_terminal() || args.file == Path::new("-");
-    let mut out: Box<dyn Write> = if line_by_line {
-        Box::new(io::LineWriter::new(stdout.lock()))
-    } else {
-        Box::new(BufWriter::new(stdout.lock()))
-    };
-    match print(args, &mut out) {
-        // The reader of a pipe has seen enough.
-        Err(error) if is_broken_pipe(&error) => Ok(()),
-        result => result,
-    }
-}
-
-fn print(args: &Args, out: &mut dyn Write) -> anyhow::Result<()> {
+/// Prints the hellos of a capture. A capture that cannot be read to its end is an error, reported
+/// after everything before that point was printed.
+pub(super) fn run(args: &Args, output: Output, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let name = args.file.display();
-    let input: Box<dyn Read> = if args.file == Path::new("-") {
+    let live = args.file == Path::new("-");
+    let input: Box<dyn Read> = if live {
         Box::new(io::stdin().lock())
     } else {
         Box::new(File::open(&args.file).with_context(|| format!("cannot open {name}"))?)
     };
-    if args.output == Format::Tsv {
+    if output == Output::Raw {
         writeln!(out, "{}", Row::COLUMNS.join("\t"))?;
     }
     let mut hellos = Hellos::default();
     let read = read_all(input, &mut hellos, |hello| {
-        Row::new(hello).write(args.output, out)
+        Row::new(hello).write(output, out)?;
+        if live { out.flush() } else { Ok(()) }
     });
     out.flush()?;
     read.with_context(|| format!("cannot read {name}"))?;
-    refuse_skipped(hellos.skipped()).with_context(|| format!("cannot read {name}"))
+    refuse_skipped(hellos.skipped()).with_context(|| format!("cannot read {name}"))?;
+    Ok(ExitCode::Ok)
 }
 
 fn read_all(
@@ -112,12 +91,6 @@ fn refuse_skipped(skipped: &Skipped) -> anyhow::Result<()> {
         "{packets} packets of link type {link_type} were skipped; \
          Ethernet, Linux cooked, raw IP, null/loopback and PPP can be read"
     )
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<io::Error>()
-        .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
 }
 
 /// A hello as it is printed. The order of the fields is that of the columns.
@@ -172,11 +145,11 @@ impl Row {
         }
     }
 
-    fn write(&self, format: Format, out: &mut dyn Write) -> io::Result<()> {
+    fn write(&self, output: Output, out: &mut dyn Write) -> io::Result<()> {
         let alpn = self.alpn.join(",");
         let sni = self.sni.as_deref().unwrap_or_default();
-        match format {
-            Format::Human => {
+        match output {
+            Output::Human => {
                 let endpoint = |ip: &str, port| {
                     if ip.contains(':') {
                         format!("[{ip}]:{port}")
@@ -195,11 +168,11 @@ impl Row {
                     if alpn.is_empty() { "-" } else { &alpn },
                 )
             }
-            Format::Json => {
+            Output::Json => {
                 serde_json::to_writer(&mut *out, self)?;
                 out.write_all(b"\n")
             }
-            Format::Tsv => writeln!(
+            Output::Raw => writeln!(
                 out,
                 "{}\t{}\t{}\t{}\t{}\t{}\t{sni}\t{alpn}\t{}\t{}\t{}\t{}",
                 self.ts,
