@@ -15,6 +15,9 @@ use tempfile::TempDir;
 
 use crate::{bpffs::BpfFs, netns::Namespace};
 
+/// The user that agents become, so that nothing works only because they are root.
+pub const USER: &str = "nobody";
+
 /// How long an agent may take to start, or an event to come.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -104,8 +107,9 @@ impl TestAgent {
         agent
     }
 
-    /// Writes the configuration.
+    /// Writes the configuration: that the agent becomes [`USER`], and `text`.
     pub fn configure(&self, text: &str) {
+        let text = format!("[agent]\nuser = \"{USER}\"\n{text}");
         fs::write(self.path("bot-agent.toml"), text).expect("the configuration");
     }
 
@@ -173,6 +177,8 @@ impl TestAgent {
         let notify = self.path("notify");
         drop(fs::remove_file(&notify));
         let manager = UnixDatagram::bind(&notify).expect("the notification socket");
+        // As systemd's: whoever the agent has become may write to it.
+        fs::set_permissions(&notify, fs::Permissions::from_mode(0o666)).expect("chmod");
         manager
             .set_read_timeout(Some(PATIENCE))
             .expect("a time limit");
@@ -225,9 +231,11 @@ impl TestAgent {
         child.wait().expect("waiting");
     }
 
-    /// Events from now on.
+    /// Events since the start, and from now on: whether one comes before or after this call makes
+    /// no difference.
     pub fn follow(&self, arguments: &[&str]) -> Follower {
-        let arguments = [&["logs", "--follow", "--output", "json"], arguments].concat();
+        let all = ["logs", "--follow", "--since", "1h", "--output", "json"];
+        let arguments = [&all, arguments].concat();
         let inner = self.command(None, &arguments);
         let mut command = Command::new("timeout");
         command
