@@ -2,8 +2,17 @@
 //!
 //! The binary is `main.rs`; tests reach inside through here.
 
-pub mod datapath {
-    //! The kernel program: loading it, and talking to its maps.
-    pub mod object;
-}
+pub mod capture;
+pub mod cli;
+pub mod config;
+pub mod control;
+pub mod daemon;
+pub mod datapath;
+pub mod event;
+pub mod exit_code;
+pub mod host;
+pub mod policy;
 pub mod rules;
+pub mod store;
+pub mod stream;
+pub mod tls;

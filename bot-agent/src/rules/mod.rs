@@ -2,6 +2,10 @@
 //!
 //! Pure: no aya, no tokio, no clock. Whoever needs the time gets a [`time::Now`].
 
+pub mod duration;
+pub mod mode;
 pub mod prefix;
 pub mod rule;
+pub mod set;
+pub mod target;
 pub mod time;

@@ -1,6 +1,10 @@
 //! Address prefixes in the one address space of [`bot_common::address`].
 
-use std::{fmt, net::IpAddr, str::FromStr};
+use std::{
+    fmt,
+    net::{IpAddr, Ipv6Addr},
+    str::FromStr,
+};
 
 use bot_common::{
     abi::verdict::PrefixKey,
@@ -10,18 +14,22 @@ use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A prefix without host bits. Orders by address, then length: a prefix sorts before all that it covers.
+///
+/// The families are apart: an IPv6 prefix that encloses `::ffff:0:0/96` (like `::/0`) covers no
+/// IPv4 address. The kernel's store knows nothing of that; [`crate::policy::compile`] sees to it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Prefix {
     address: Address,
     bits: u8,
 }
 
-/// Why a text is no prefix.
-#[derive(Debug, Eq, PartialEq, thiserror::Error)]
+/// Why a text names no addresses, or more of them than it may.
+#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum ParseError {
-    /// Neither an address nor a CIDR.
+    /// Neither an address nor a CIDR nor a range.
     #[error(
-        "`{0}` is neither an address nor a CIDR (like 192.0.2.7, 198.51.100.0/24 or 2001:db8::/32)"
+        "`{0}` is neither an address nor a CIDR nor a range \
+         (like 192.0.2.7, 198.51.100.0/24, 192.0.2.7-192.0.2.19 or 2001:db8::/32)"
     )]
     Syntax(String),
     /// The address part has bits beyond the length.
@@ -30,7 +38,40 @@ pub enum ParseError {
         /// The text as given.
         given: String,
         /// The network it lies in.
-        network: IpNet,
+        network: Prefix,
+    },
+    /// An IPv6 zone id.
+    #[error("`{given}` has a zone id; rules hold for every interface: write {address}")]
+    Zone {
+        /// The text as given.
+        given: String,
+        /// The part before `%`.
+        address: String,
+    },
+    /// A range from one family to the other.
+    #[error("range `{0}` mixes IPv4 and IPv6; both ends must be of one family")]
+    RangeFamilies(String),
+    /// A range that ends before it begins.
+    #[error("range `{given}` ends before it begins; write {last}-{first}")]
+    RangeReversed {
+        /// The text as given.
+        given: String,
+        /// Its left end.
+        first: IpAddr,
+        /// Its right end.
+        last: IpAddr,
+    },
+    /// Too many addresses for a rule without `--force`.
+    #[error(
+        "`{given}` covers {prefix}, wider than {}; if that is meant, say so with --force \
+         (force = true in a [[rule]])",
+        if prefix.is_v4() { "/8" } else { "/19" }
+    )]
+    TooWide {
+        /// The text as given.
+        given: String,
+        /// The first prefix that is too wide.
+        prefix: Prefix,
     },
 }
 
@@ -98,14 +139,21 @@ impl Prefix {
         self.bits <= other.bits && self.contains(other.address)
     }
 
-    /// Whether `address` is in this prefix.
+    /// Whether `address` is in this prefix and of its family.
     pub fn contains(self, address: Address) -> bool {
+        self.is_v4() == address.is_v4() && self.encloses(address)
+    }
+
+    /// Whether the first bits of `address` are this prefix, families aside: what the kernel's
+    /// longest-prefix match goes by.
+    pub fn encloses(self, address: Address) -> bool {
         let differing =
             u128::from_be_bytes(self.address.octets()) ^ u128::from_be_bytes(address.octets());
         differing.leading_zeros() >= u32::from(self.bits)
     }
 
     /// The shorter prefix of `bits` that covers this one; itself when `bits` is not shorter.
+    #[must_use]
     pub fn shortened(self, bits: u8) -> Self {
         if bits >= self.bits {
             return self;
@@ -143,17 +191,39 @@ impl FromStr for Prefix {
         if let Ok(ip) = text.parse::<IpAddr>() {
             return Ok(Self::host(ip));
         }
-        let net: IpNet = text
-            .parse()
-            .map_err(|_| ParseError::Syntax(text.to_owned()))?;
-        if net.addr() != net.network() {
-            return Err(ParseError::HostBits {
-                given: text.to_owned(),
-                network: net.trunc(),
+        if let Some((address, zone)) = text.split_once('%')
+            && let Ok(ip) = address.parse::<Ipv6Addr>()
+        {
+            let bits = zone.find('/').map_or("", |at| zone.get(at..).unwrap_or(""));
+            return Err(ParseError::Zone {
+                given: quoted(text),
+                address: format!("{ip}{}", quoted(bits)),
             });
         }
-        Ok(Self::from_net(net))
+        let net: IpNet = text.parse().map_err(|_| ParseError::Syntax(quoted(text)))?;
+        let prefix = Self::from_net(net);
+        if net.addr() != net.network() {
+            return Err(ParseError::HostBits {
+                given: quoted(text),
+                network: prefix,
+            });
+        }
+        Ok(prefix)
     }
+}
+
+/// A text from outside as it may stand in a message: one line, printable, of bounded length.
+pub(super) fn quoted(text: &str) -> String {
+    const LONGEST: usize = 80;
+    let mut shown: String = text
+        .chars()
+        .take(LONGEST)
+        .flat_map(char::escape_debug)
+        .collect();
+    if text.chars().nth(LONGEST).is_some() {
+        shown.push_str("...");
+    }
+    shown
 }
 
 impl fmt::Display for Prefix {
@@ -217,6 +287,30 @@ mod tests {
         assert!(!prefix("10.0.0.0/8").covers(prefix("11.0.0.0/8")));
         assert!(!prefix("10.0.0.0/8").covers(prefix("10.0.0.0/7")));
         assert!(!prefix("2000::/3").covers(prefix("10.1.2.3")));
+    }
+
+    #[test]
+    fn the_whole_of_ipv6_is_not_ipv4() {
+        assert!(!prefix("::/0").covers(prefix("10.1.2.3")));
+        assert!(!prefix("::/0").covers(prefix("0.0.0.0/0")));
+        assert!(prefix("::/0").encloses(prefix("10.1.2.3").address()));
+        assert!(prefix("::/0").covers(prefix("2001:db8::1")));
+    }
+
+    #[test]
+    fn mapped_addresses_are_ipv4() {
+        assert_eq!(prefix("::ffff:192.0.2.7"), prefix("192.0.2.7"));
+        assert_eq!(prefix("::ffff:192.0.2.0/120"), prefix("192.0.2.0/24"));
+        assert!(prefix("::ffff:0:0/96").is_too_wide());
+    }
+
+    #[test]
+    fn zone_ids_are_refused() {
+        let error = "fe80::1%eth0/64".parse::<Prefix>().unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "`fe80::1%eth0/64` has a zone id; rules hold for every interface: write fe80::1/64"
+        );
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! One rule: a prefix, what to do with it, for how long, and who said so and why.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use bot_common::abi::verdict;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{prefix::Prefix, time::Deadline};
+use super::{
+    prefix::Prefix,
+    time::{Deadline, Now},
+};
 
 /// Identity of a rule, never used twice within a store.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -93,4 +96,76 @@ pub struct Rule {
     pub origin: Origin,
     /// When it was made.
     pub created: Timestamp,
+}
+
+impl Rule {
+    /// Whether its deadline lies ahead, if it has one.
+    pub fn is_live(&self, now: Now) -> bool {
+        self.deadline.is_none_or(|deadline| !deadline.passed(now))
+    }
+
+    /// The rule with its deadline on the running boot's clock, no farther away than it was when
+    /// the rule was made.
+    #[must_use]
+    pub fn rebased(self, now: Now) -> Self {
+        let deadline = self.deadline.map(|deadline| {
+            let whole = Duration::try_from(deadline.wall.duration_since(self.created));
+            deadline.rebased(now, whole.unwrap_or(Duration::ZERO))
+        });
+        Self { deadline, ..self }
+    }
+}
+
+/// A rule that has no identity yet.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Draft {
+    /// The addresses.
+    pub prefix: Prefix,
+    /// What to do.
+    pub action: RuleAction,
+    /// Which packets; meaningless for allow rules, which exempt from everything.
+    pub scope: Scope,
+    /// Only count and report.
+    pub monitor: bool,
+    /// Beats protection.
+    pub forced: bool,
+    /// When it ends.
+    pub deadline: Option<Deadline>,
+    /// Why.
+    pub reason: String,
+    /// Who.
+    pub origin: Origin,
+}
+
+impl Draft {
+    /// The rule with identity `id`, made `now`.
+    pub fn into_rule(self, id: RuleId, now: Now) -> Rule {
+        Rule {
+            id,
+            prefix: self.prefix,
+            action: self.action,
+            scope: self.scope,
+            monitor: self.monitor,
+            forced: self.forced,
+            deadline: self.deadline,
+            reason: self.reason,
+            origin: self.origin,
+            created: now.wall,
+        }
+    }
+
+    /// Whether `rule` already says all this.
+    pub fn says(&self, rule: &Rule) -> bool {
+        let said = Self {
+            prefix: rule.prefix,
+            action: rule.action,
+            scope: rule.scope,
+            monitor: rule.monitor,
+            forced: rule.forced,
+            deadline: rule.deadline,
+            reason: rule.reason.clone(),
+            origin: rule.origin.clone(),
+        };
+        *self == said
+    }
 }

@@ -59,6 +59,21 @@ impl Deadline {
         now.boot_ns.saturating_add(left).max(1)
     }
 
+    /// The same deadline on the running boot's clock, at most `limit` away, so that from now on no
+    /// clock jump moves it. The limit is for a wall clock that is wrong after a reboot.
+    #[must_use]
+    pub fn rebased(self, now: Now, limit: Duration) -> Self {
+        if self.boot == now.boot {
+            return self;
+        }
+        let left = u64::try_from(self.remaining(now).min(limit).as_nanos()).unwrap_or(u64::MAX);
+        Self {
+            wall: self.wall,
+            boot: now.boot,
+            boot_ns: now.boot_ns.saturating_add(left).max(1),
+        }
+    }
+
     /// Time left; zero once it has passed.
     pub fn remaining(&self, now: Now) -> Duration {
         Duration::from_nanos(self.on_boot_clock(now).saturating_sub(now.boot_ns))
@@ -74,7 +89,7 @@ impl Deadline {
 mod tests {
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     fn now(wall_seconds: i64, boot_ns: u64, boot: u128) -> Now {
         Now {
@@ -95,6 +110,14 @@ mod tests {
         let deadline = Deadline::after(now(1_000_000, 5_000_000_000_000, 1), HOUR).unwrap();
         assert_eq!(deadline.remaining(now(1_001_800, 7, 2)), HOUR / 2);
         assert!(deadline.passed(now(1_003_600, 7, 2)));
+    }
+
+    #[test]
+    fn a_wrong_clock_after_a_reboot_prolongs_nothing_beyond_the_limit() {
+        let deadline = Deadline::after(now(1_000_000, 5, 1), HOUR).unwrap();
+        let rebased = deadline.rebased(now(0, 7, 2), HOUR);
+        assert_eq!(rebased.remaining(now(0, 7, 2)), HOUR);
+        assert_eq!(rebased.remaining(now(5_000_000, 7, 2)), HOUR);
     }
 
     #[test]

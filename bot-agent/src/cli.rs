@@ -1,0 +1,219 @@
+//! The command line: what was typed, and one module for each command.
+//!
+//! A command gets its arguments and a writer and returns an [`ExitCode`]. Nothing here prints
+//! errors; `main` does, once.
+
+mod allow;
+mod attach;
+mod block;
+mod bypass;
+mod check;
+mod completions;
+mod config;
+mod confirm;
+mod detach;
+pub mod global;
+mod list;
+mod logs;
+mod man;
+mod mode;
+mod offline;
+mod pcap;
+mod put;
+mod reload;
+mod resume;
+mod run;
+mod show;
+mod status;
+mod take;
+mod unallow;
+mod unblock;
+
+#[cfg(test)]
+mod tests;
+
+use std::io::{self, Write};
+
+use clap::{Parser, Subcommand};
+
+use crate::{
+    config::ConfigError,
+    control::{
+        client::ClientError,
+        protocol::{Failure, FailureCode},
+    },
+    daemon::OfflineError,
+    datapath::{AttachError, Error as DatapathError},
+    exit_code::ExitCode,
+};
+
+/// Packet-level bot filter for Linux
+#[derive(Clone, Debug, Parser)]
+#[command(
+    name = "bot-agent",
+    version,
+    subcommand_required = true,
+    arg_required_else_help = true,
+    disable_help_subcommand = true,
+    after_help = "\
+First steps:
+  bot-agent run -i eth0                            load the filter, in monitor mode
+  bot-agent block 198.51.100.0/24 --duration 7d    count what would be dropped
+  bot-agent logs -f                                see it
+  bot-agent mode enforce --confirm-within 60s      drop it
+  bot-agent bypass --reason 'looks wrong'          let everything pass, at once
+
+Exit codes: 0 ok, 1 check says drop (unblock: stays blocked), 2 usage or failure, 3 not running,
+4 foreign XDP program, 5 missing privilege, 6 kernel too old, 7 bad configuration"
+)]
+pub struct Cli {
+    #[command(flatten)]
+    global: global::Global,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Command {
+    Run(run::Args),
+    Status(status::Args),
+    Block(block::Args),
+    Unblock(unblock::Args),
+    Allow(allow::Args),
+    Unallow(unallow::Args),
+    List(list::Args),
+    Check(check::Args),
+    Logs(logs::Args),
+    Mode(mode::Args),
+    Confirm(confirm::Args),
+    Bypass(bypass::Args),
+    Resume(resume::Args),
+    Reload(reload::Args),
+    Config(config::Args),
+    Pcap(pcap::Args),
+    Attach(attach::Args),
+    Detach(detach::Args),
+    Completions(completions::Args),
+    Man(man::Args),
+}
+
+impl Cli {
+    /// Runs the command that was typed.
+    pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+        let global = &self.global;
+        let code = match &self.command {
+            Command::Run(args) => run::run(args, global),
+            Command::Status(args) => status::run(args, global, out),
+            Command::Block(args) => block::run(args, global, out),
+            Command::Unblock(args) => unblock::run(args, global, out),
+            Command::Allow(args) => allow::run(args, global, out),
+            Command::Unallow(args) => unallow::run(args, global, out),
+            Command::List(args) => list::run(args, global, out),
+            Command::Check(args) => check::run(args, global, out),
+            Command::Logs(args) => logs::run(args, global, out),
+            Command::Mode(args) => mode::run(args, global, out),
+            Command::Confirm(args) => confirm::run(args, global, out),
+            Command::Bypass(args) => bypass::run(args, global, out),
+            Command::Resume(args) => resume::run(args, global, out),
+            Command::Reload(args) => reload::run(args, global, out),
+            Command::Config(args) => config::run(args, global, out),
+            Command::Pcap(args) => pcap::run(args, global.output, out),
+            Command::Attach(args) => attach::run(args, global, out),
+            Command::Detach(args) => detach::run(args, global, out),
+            Command::Completions(args) => completions::run(args, out),
+            Command::Man(args) => man::run(args, out),
+        }?;
+        out.flush()?;
+        Ok(code)
+    }
+}
+
+/// The exit code that an error means.
+pub fn exit_code(error: &anyhow::Error) -> ExitCode {
+    error.chain().find_map(code_of).unwrap_or(ExitCode::Failure)
+}
+
+/// Whether the reader of our output went away (`| head`): nothing to complain about.
+pub fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause
+            .downcast_ref::<io::Error>()
+            .is_some_and(|error| error.kind() == io::ErrorKind::BrokenPipe)
+            || cause
+                .downcast_ref::<serde_json::Error>()
+                .is_some_and(|error| error.io_error_kind() == Some(io::ErrorKind::BrokenPipe))
+    })
+}
+
+fn code_of(cause: &(dyn std::error::Error + 'static)) -> Option<ExitCode> {
+    if let Some(failure) = cause.downcast_ref::<Failure>() {
+        return Some(code_of_failure(failure.code));
+    }
+    if let Some(error) = cause.downcast_ref::<ClientError>() {
+        return Some(match error {
+            ClientError::NotRunning { .. } => ExitCode::NotRunning,
+            ClientError::Permission { .. } => ExitCode::MissingPrivilege,
+            ClientError::Failure(failure) => code_of_failure(failure.code),
+            ClientError::Garbled { .. } | ClientError::Lost { .. } | ClientError::Stopped => {
+                ExitCode::Failure
+            }
+        });
+    }
+    if let Some(error) = cause.downcast_ref::<OfflineError>() {
+        return Some(match error {
+            OfflineError::Privilege(_) => ExitCode::MissingPrivilege,
+            OfflineError::Datapath(error) => code_of_datapath(error),
+            OfflineError::Failure(failure) => code_of_failure(failure.code),
+            OfflineError::Table(_) => ExitCode::Failure,
+        });
+    }
+    if let Some(error) = cause.downcast_ref::<AttachError>() {
+        return Some(code_of_attach(error));
+    }
+    if let Some(error) = cause.downcast_ref::<DatapathError>() {
+        return Some(code_of_datapath(error));
+    }
+    cause
+        .downcast_ref::<ConfigError>()
+        .map(|_| ExitCode::BadConfig)
+}
+
+fn code_of_attach(error: &AttachError) -> ExitCode {
+    match error {
+        AttachError::Foreign { .. } | AttachError::ForeignLink { .. } => ExitCode::ForeignProgram,
+        AttachError::Folder(error) => code_of_datapath(error),
+        AttachError::Link { .. }
+        | AttachError::Netlink(_)
+        | AttachError::NoSuchInterface(_)
+        | AttachError::Pin { .. }
+        | AttachError::Refused { .. } => ExitCode::Failure,
+    }
+}
+
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "most of the many stages have no exit code of their own"
+)]
+fn code_of_datapath(error: &DatapathError) -> ExitCode {
+    match error {
+        DatapathError::KernelTooOld { .. } => ExitCode::KernelTooOld,
+        DatapathError::MissingPrivilege { .. } => ExitCode::MissingPrivilege,
+        DatapathError::NothingPinned { .. } => ExitCode::NotRunning,
+        _ => ExitCode::Failure,
+    }
+}
+
+fn code_of_failure(code: FailureCode) -> ExitCode {
+    match code {
+        FailureCode::BadConfig => ExitCode::BadConfig,
+        FailureCode::ForeignProgram => ExitCode::ForeignProgram,
+        FailureCode::KernelTooOld => ExitCode::KernelTooOld,
+        FailureCode::MissingPrivilege => ExitCode::MissingPrivilege,
+        FailureCode::Busy
+        | FailureCode::Failed
+        | FailureCode::Invalid
+        | FailureCode::Refused
+        | FailureCode::TooLarge => ExitCode::Failure,
+    }
+}

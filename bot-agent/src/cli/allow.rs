@@ -1,0 +1,26 @@
+//! `bot-agent allow`
+
+use std::io::Write;
+
+use super::{global::Global, put};
+use crate::{control::protocol::Request, exit_code::ExitCode, rules::rule::Scope};
+
+/// Exempt addresses, networks and ranges from every block
+///
+/// An exemption that ends unnoticed is an outage, so there is no default: say --duration or
+/// --permanent.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  bot-agent allow 192.0.2.10 --permanent --reason monitoring
+  bot-agent allow 198.51.100.64/26 --duration 2h --reason 'load test'
+  bot-agent allow --from-file health-checkers.txt --permanent")]
+pub(super) struct Args {
+    #[command(flatten)]
+    put: put::PutArgs,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    put::run(&args.put, (false, Scope::All), Request::Allow, global, out)
+}

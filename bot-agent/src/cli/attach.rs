@@ -1,0 +1,76 @@
+//! `bot-agent attach`
+
+use std::io::Write;
+
+use super::{
+    global::{Global, Output},
+    show,
+};
+use crate::{
+    control::{
+        protocol::{Request, Response, XdpMode},
+        view::Interface,
+    },
+    exit_code::ExitCode,
+};
+
+/// Filter an interface (until the agent stops; for good: `interfaces` in the configuration)
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  bot-agent attach eth1
+  bot-agent attach eth1 --xdp native")]
+pub(super) struct Args {
+    /// Interface
+    iface: String,
+
+    /// Where to filter: native is in the driver, generic behind it
+    #[arg(long, value_enum, default_value_t)]
+    xdp: XdpMode,
+
+    /// Take the place of an XDP program that is not ours
+    #[arg(long)]
+    replace: bool,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let mut client = global.connect()?;
+    let request = Request::Attach {
+        iface: args.iface.clone(),
+        xdp: args.xdp,
+        replace: args.replace,
+    };
+    match client.call(&request)? {
+        Response::Attached(interfaces) => write(&interfaces, global.output, out)?,
+        other => return Err(client.unexpected(&other).into()),
+    }
+    Ok(ExitCode::Ok)
+}
+
+/// Writes the interfaces that are filtered now.
+pub(super) fn write(
+    interfaces: &[Interface],
+    output: Output,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    match output {
+        Output::Human if interfaces.is_empty() => writeln!(out, "no interface is filtered")?,
+        Output::Human => {
+            for interface in interfaces {
+                writeln!(out, "{}", show::interface(interface))?;
+            }
+        }
+        Output::Json => {
+            for interface in interfaces {
+                show::json(interface, out)?;
+            }
+        }
+        Output::Raw => {
+            for interface in interfaces {
+                writeln!(out, "{}", interface.iface)?;
+            }
+        }
+    }
+    Ok(())
+}

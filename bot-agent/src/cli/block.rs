@@ -1,0 +1,57 @@
+//! `bot-agent block`
+
+use std::io::Write;
+
+use clap::ValueEnum;
+
+use super::{global::Global, put};
+use crate::{control::protocol::Request, exit_code::ExitCode, rules::rule::Scope};
+
+/// Block addresses, networks and ranges
+///
+/// A block of single addresses lasts 4 hours unless --duration or --permanent says otherwise; for
+/// networks and ranges one of the two must be given. In monitor mode (see `mode`) blocks only count
+/// and report. A block again of the same target replaces the earlier one.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  bot-agent block 198.51.100.7 --reason 'credential stuffing'
+  bot-agent block 198.51.100.0/24 2001:db8::/48 --duration 7d
+  bot-agent block --from-file scrapers.txt --permanent --yes
+  bot-agent block 203.0.113.0/24 --permanent --monitor    (count only)")]
+pub(super) struct Args {
+    #[command(flatten)]
+    put: put::PutArgs,
+
+    /// Only count and report, also in enforce mode
+    #[arg(long, short)]
+    monitor: bool,
+
+    /// Which packets
+    #[arg(long, value_enum, default_value_t = ScopeArg::All)]
+    scope: ScopeArg,
+}
+
+/// Which packets a block covers.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+pub(super) enum ScopeArg {
+    /// Every packet
+    All,
+    /// Packets to served ports and new connections: answers to this host's own requests pass
+    Services,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let scope = match args.scope {
+        ScopeArg::All => Scope::All,
+        ScopeArg::Services => Scope::Services,
+    };
+    put::run(
+        &args.put,
+        (args.monitor, scope),
+        Request::Block,
+        global,
+        out,
+    )
+}

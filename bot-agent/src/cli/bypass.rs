@@ -1,0 +1,53 @@
+//! `bot-agent bypass`
+
+use std::{io::Write, time::Duration};
+
+use super::{
+    global::Global,
+    mode,
+    offline::{self, Whom},
+};
+use crate::{
+    control::protocol::{Request, Response},
+    exit_code::ExitCode,
+    rules::duration,
+};
+
+/// Let everything pass at once; rules and mode stay as they are
+///
+/// Works without a running agent too. `bot-agent resume` ends it.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  bot-agent bypass --reason 'customers report errors' --for 30m
+  bot-agent bypass --reason maintenance")]
+pub(super) struct Args {
+    /// Why; logged, and shown by status
+    #[arg(long, short, value_name = "TEXT")]
+    reason: String,
+
+    /// Filter again by itself after this time
+    #[arg(long = "for", value_name = "TIME", value_parser = duration::parse)]
+    limit: Option<Duration>,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let view = match offline::find(global)? {
+        Whom::Agent(mut client) => {
+            let request = Request::Bypass {
+                reason: args.reason.clone(),
+                seconds: args.limit.map(|limit| limit.as_secs()),
+            };
+            match client.call(&request)? {
+                Response::Mode(view) => view,
+                other => return Err(client.unexpected(&other).into()),
+            }
+        }
+        Whom::Tables(mut tables, places) => {
+            tables.bypass(args.reason.clone(), args.limit, &places.state_dir)?
+        }
+    };
+    mode::write(&view, global.output, out)?;
+    Ok(ExitCode::Ok)
+}

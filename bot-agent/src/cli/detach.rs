@@ -1,0 +1,109 @@
+//! `bot-agent detach`
+
+use std::io::Write;
+
+use anyhow::bail;
+
+use super::{
+    attach,
+    global::{Global, Output},
+    show,
+};
+use crate::{
+    control::{
+        client::{Client, ClientError},
+        protocol::{Request, Response},
+    },
+    datapath::{Detached, detach_all},
+    exit_code::ExitCode,
+};
+
+/// Stop filtering an interface, or all of them
+///
+/// Without a running agent and without an interface this removes everything that was ever pinned:
+/// links, programs and tables of every version. Rules stay stored.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  bot-agent detach eth1
+  systemctl stop bot-agent && bot-agent detach    (remove everything)")]
+pub(super) struct Args {
+    /// Interface; all of them if none is named
+    iface: Option<String>,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let places = global.places_of_client();
+    match (Client::connect(&places.socket), &args.iface) {
+        (Ok(mut client), iface) => {
+            let request = Request::Detach {
+                iface: iface.clone(),
+            };
+            match client.call(&request)? {
+                Response::Attached(interfaces) => {
+                    attach::write(&interfaces, global.output, out)?;
+                    if iface.is_none() && global.output == Output::Human {
+                        writeln!(
+                            out,
+                            "the tables stay while the agent runs: stop it and detach again to remove them"
+                        )?;
+                    }
+                }
+                other => return Err(client.unexpected(&other).into()),
+            }
+        }
+        (Err(error @ ClientError::NotRunning { .. }), Some(_)) => {
+            bail!(anyhow::Error::from(error).context(
+                "without the agent everything is detached or nothing: leave the interface out"
+            ));
+        }
+        (Err(ClientError::NotRunning { .. }), None) => {
+            let detached = detach_all(&places.pin_dir)?;
+            write(&detached, global.output, out)?;
+        }
+        (Err(error), _) => return Err(error.into()),
+    }
+    Ok(ExitCode::Ok)
+}
+
+fn write(detached: &Detached, output: Output, out: &mut dyn Write) -> anyhow::Result<()> {
+    let left: Vec<String> = detached
+        .left
+        .iter()
+        .map(|path| path.display().to_string())
+        .collect();
+    match output {
+        Output::Human => {
+            if detached.interfaces.is_empty() && detached.pins == 0 {
+                writeln!(out, "nothing was pinned")?;
+            } else {
+                let names = if detached.interfaces.is_empty() {
+                    "no interface".to_owned()
+                } else {
+                    detached.interfaces.join(", ")
+                };
+                writeln!(
+                    out,
+                    "detached from {names}, removed {} pinned tables and programs",
+                    detached.pins
+                )?;
+            }
+            for path in left {
+                writeln!(out, "left alone, not ours: {path}")?;
+            }
+        }
+        Output::Json => show::json(
+            &serde_json::json!({
+                "interfaces": detached.interfaces, "pins": detached.pins, "left": left,
+            }),
+            out,
+        )?,
+        Output::Raw => {
+            for interface in &detached.interfaces {
+                writeln!(out, "{interface}")?;
+            }
+        }
+    }
+    Ok(())
+}

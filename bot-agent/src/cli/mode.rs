@@ -1,0 +1,80 @@
+//! `bot-agent mode`
+
+use std::{io::Write, time::Duration};
+
+use super::{
+    global::{Global, Output},
+    show,
+};
+use crate::{
+    control::{
+        protocol::{Mode, Request, Response},
+        view::ModeView,
+    },
+    exit_code::ExitCode,
+    rules::duration,
+};
+
+/// Show or change the mode: monitor counts and reports, enforce drops
+///
+/// With --confirm-within the kernel falls back to monitor by itself when the time is over, unless
+/// `bot-agent confirm` comes from another login session first: if you locked yourself out, wait.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  bot-agent mode
+  bot-agent mode enforce --confirm-within 60s    (then, from a new login: bot-agent confirm)
+  bot-agent mode monitor")]
+pub(super) struct Args {
+    /// The mode to set
+    #[arg(value_enum)]
+    mode: Option<ModeArg>,
+
+    /// Fall back to monitor after this time unless confirmed
+    #[arg(long, value_name = "TIME", value_parser = duration::parse, requires = "mode")]
+    confirm_within: Option<Duration>,
+}
+
+/// A mode, as it is typed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
+pub(super) enum ModeArg {
+    /// Count and report what would be dropped
+    Monitor,
+    /// Drop what is blocked
+    Enforce,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let mode = ask(
+        &Request::Mode {
+            set: args.mode.map(|mode| match mode {
+                ModeArg::Monitor => Mode::Monitor,
+                ModeArg::Enforce => Mode::Enforce,
+            }),
+            confirm_within_seconds: args.confirm_within.map(|time| time.as_secs()),
+        },
+        global,
+    )?;
+    write(&mode, global.output, out)?;
+    Ok(ExitCode::Ok)
+}
+
+/// Asks for something that is answered with the mode.
+pub(super) fn ask(request: &Request, global: &Global) -> anyhow::Result<ModeView> {
+    let mut client = global.connect()?;
+    match client.call(request)? {
+        Response::Mode(mode) => Ok(mode),
+        other => Err(client.unexpected(&other).into()),
+    }
+}
+
+/// Writes the mode.
+pub(super) fn write(mode: &ModeView, output: Output, out: &mut dyn Write) -> anyhow::Result<()> {
+    match output {
+        Output::Human => writeln!(out, "{}", show::mode(mode))?,
+        Output::Json => show::json(mode, out)?,
+        Output::Raw => writeln!(out, "{}", show::mode_word(mode))?,
+    }
+    Ok(())
+}

@@ -1,0 +1,282 @@
+//! What `block` and `allow` share: targets, lifetime, the question before wide rules.
+
+use std::{
+    io::{self, BufRead as _, IsTerminal as _, Read as _, Write},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use anyhow::{Context as _, bail};
+use clap::Args;
+
+use super::{
+    global::{Global, Output},
+    show,
+};
+use crate::{
+    control::{
+        client::Client,
+        protocol::{MAX_TARGETS, Put, Request, Response},
+        view::{Changed, SHOWN_RULES},
+    },
+    exit_code::ExitCode,
+    rules::{
+        duration,
+        prefix::Prefix,
+        rule::Scope,
+        target::{Target, parse_list},
+    },
+};
+
+/// Addresses (IPv4) or networks of 64 bits (IPv6) from which on a command is a wide one.
+const WIDE_UNITS: u128 = 65_536;
+/// Entries above which a command is a wide one.
+const WIDE_ENTRIES: usize = 1_000;
+
+/// Options of commands that make rules.
+#[derive(Args, Clone, Debug)]
+pub(super) struct PutArgs {
+    /// Addresses (192.0.2.7), networks (198.51.100.0/24) and ranges (192.0.2.7-192.0.2.19)
+    #[arg(value_name = "TARGET", required_unless_present = "from_file")]
+    pub targets: Vec<String>,
+
+    /// Also every target in FILE, one a line; # and ; begin comments; - is standard input
+    #[arg(long, short, value_name = "FILE")]
+    pub from_file: Option<PathBuf>,
+
+    /// How long: 90s, 30m, 4h, 7d, 2w, 1h30m
+    #[arg(long, short, value_name = "TIME", value_parser = duration::parse, conflicts_with = "permanent")]
+    pub duration: Option<Duration>,
+
+    /// Without end
+    #[arg(long)]
+    pub permanent: bool,
+
+    /// Why; shown by check, list and every event
+    #[arg(long, short, value_name = "TEXT")]
+    pub reason: Option<String>,
+
+    /// Say what would happen and change nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+
+    /// Also networks wider than /8 (IPv4) or /19 (IPv6), and addresses the agent protects
+    #[arg(long)]
+    pub force: bool,
+
+    /// Do not ask before a wide rule
+    #[arg(long, short)]
+    pub yes: bool,
+}
+
+/// Makes the rules; `request` says which kind.
+pub(super) fn run(
+    args: &PutArgs,
+    (monitor, scope): (bool, Scope),
+    request: impl Fn(Put) -> Request,
+    global: &Global,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let targets = gather(args)?;
+    for target in &targets {
+        target.check_width(args.force)?;
+    }
+    let put = |targets: &[Target], dry_run| {
+        request(Put {
+            targets: targets
+                .iter()
+                .map(|target| target.given().to_owned())
+                .collect(),
+            seconds: args.duration.map(|duration| duration.as_secs()),
+            permanent: args.permanent,
+            reason: args.reason.clone().unwrap_or_default(),
+            monitor,
+            scope,
+            force: args.force,
+            dry_run,
+        })
+    };
+    let mut client = global.connect()?;
+    if is_wide(&targets) && !args.yes && !args.dry_run {
+        let preview = send(&mut client, &targets, |part| put(part, true))?;
+        if !confirmed(args, &preview)? {
+            bail!("nothing was changed");
+        }
+    }
+    let changed = send(&mut client, &targets, |part| put(part, args.dry_run))?;
+    show_changed(&changed, global.output, out)?;
+    Ok(ExitCode::Ok)
+}
+
+/// Every target named, from the command line and the file.
+pub(super) fn gather(args: &PutArgs) -> anyhow::Result<Vec<Target>> {
+    gather_from(&args.targets, args.from_file.as_deref())
+}
+
+/// Every target named, in order.
+pub(super) fn gather_from(words: &[String], file: Option<&Path>) -> anyhow::Result<Vec<Target>> {
+    let mut targets = words
+        .iter()
+        .map(|word| word.parse())
+        .collect::<Result<Vec<Target>, _>>()?;
+    if let Some(file) = file {
+        let (name, text) = read(file)?;
+        let listed = parse_list(&text).with_context(|| format!("{name} has bad lines"))?;
+        targets.extend(listed.into_iter().map(|(_, target)| target));
+        if targets.is_empty() {
+            bail!("{name} names no target");
+        }
+    }
+    Ok(targets)
+}
+
+fn read(file: &Path) -> anyhow::Result<(String, String)> {
+    if file == Path::new("-") {
+        let mut text = String::new();
+        io::stdin()
+            .read_to_string(&mut text)
+            .context("cannot read standard input")?;
+        return Ok(("standard input".to_owned(), text));
+    }
+    let name = file.display().to_string();
+    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+    Ok((name, text))
+}
+
+/// Whether an operator should look at the numbers first.
+pub(super) fn is_wide(targets: &[Target]) -> bool {
+    let mut entries = 0;
+    let mut units = 0u128;
+    for prefix in targets.iter().flat_map(Target::prefixes) {
+        entries += 1;
+        units = units.saturating_add(units_of(*prefix));
+    }
+    entries > WIDE_ENTRIES || units >= WIDE_UNITS
+}
+
+fn units_of(prefix: Prefix) -> u128 {
+    if prefix.is_v4() {
+        prefix.size()
+    } else {
+        prefix.size() >> 64
+    }
+}
+
+fn confirmed(args: &PutArgs, preview: &Changed) -> anyhow::Result<bool> {
+    let mut stderr = io::stderr().lock();
+    writeln!(stderr, "{}", show::preview(preview))?;
+    let from_stdin = args.from_file.as_deref() == Some(Path::new("-"));
+    if from_stdin || !io::stdin().is_terminal() || !stderr.is_terminal() {
+        bail!("this is a wide rule and nobody can be asked here: say --yes if it is meant");
+    }
+    write!(stderr, "Go on? [y/N] ")?;
+    stderr.flush()?;
+    let mut answer = String::new();
+    io::stdin().lock().read_line(&mut answer)?;
+    Ok(matches!(
+        answer.trim().to_ascii_lowercase().as_str(),
+        "y" | "yes"
+    ))
+}
+
+/// Sends the targets in requests of bounded size, each a transaction, and sums the answers up.
+fn send(
+    client: &mut Client,
+    targets: &[Target],
+    request: impl Fn(&[Target]) -> Request,
+) -> anyhow::Result<Changed> {
+    let mut sum = Changed::default();
+    for (number, part) in targets.chunks(MAX_TARGETS).enumerate() {
+        let answer = client.call(&request(part));
+        let answer = if number == 0 {
+            answer?
+        } else {
+            let (done, all) = (number * MAX_TARGETS, targets.len());
+            answer.with_context(|| format!("{done} of {all} targets are done, the rest is not"))?
+        };
+        match answer {
+            Response::Changed(changed) => add(&mut sum, *changed),
+            other => return Err(client.unexpected(&other).into()),
+        }
+    }
+    Ok(sum)
+}
+
+fn add(sum: &mut Changed, part: Changed) {
+    sum.dry_run |= part.dry_run;
+    sum.added += part.added;
+    sum.replaced += part.replaced;
+    sum.addresses = sum.addresses.saturating_add(part.addresses);
+    sum.exempt = sum.exempt.saturating_add(part.exempt);
+    for (all, new) in [
+        (&mut sum.exempt_by, part.exempt_by),
+        (&mut sum.protected, part.protected),
+        (&mut sum.rules, part.rules),
+    ] {
+        all.extend(new);
+        all.truncate(SHOWN_RULES);
+    }
+}
+
+fn show_changed(changed: &Changed, output: Output, out: &mut dyn Write) -> anyhow::Result<()> {
+    match output {
+        Output::Human => writeln!(out, "{}", show::changed(changed))?,
+        Output::Json => show::json(changed, out)?,
+        Output::Raw => {
+            for rule in &changed.rules {
+                writeln!(out, "{}\t{}", rule.rule.0, rule.prefix)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wide(words: &[&str]) -> bool {
+        let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
+        is_wide(&gather_from(&words, None).unwrap())
+    }
+
+    #[test]
+    fn a_16_is_wide_and_so_are_its_halves_together() {
+        assert!(wide(&["10.0.0.0/16"]));
+        assert!(!wide(&["10.0.0.0/17"]));
+        assert!(wide(&["10.0.0.0/17", "10.0.128.0/17"]));
+        assert!(wide(&["10.0.0.0-10.1.0.0"]));
+    }
+
+    #[test]
+    fn ipv6_counts_by_64s() {
+        assert!(!wide(&["2001:db8::/64"]));
+        assert!(!wide(&["2001:db8::/49"]));
+        assert!(wide(&["2001:db8::/48"]));
+    }
+
+    #[test]
+    fn many_entries_are_wide() {
+        let words: Vec<String> = (0..=255)
+            .flat_map(|c| (0..4).map(move |d| format!("10.0.{c}.{d}")))
+            .collect();
+        assert!(is_wide(&gather_from(&words, None).unwrap()));
+        assert!(!is_wide(&gather_from(&words[..1000], None).unwrap()));
+    }
+
+    #[test]
+    fn files_have_comments_and_bad_lines_are_all_named() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("list");
+        std::fs::write(&file, "# head\n192.0.2.1 ; one\n\n198.51.100.0/24\n").unwrap();
+        assert_eq!(gather_from(&[], Some(&file)).unwrap().len(), 2);
+        std::fs::write(&file, "x\n192.0.2.1\n10.0.0.1/8\n").unwrap();
+        let error = format!("{:#}", gather_from(&[], Some(&file)).unwrap_err());
+        assert!(
+            error.contains("line 1") && error.contains("line 3"),
+            "{error}"
+        );
+        std::fs::write(&file, "# nothing\n").unwrap();
+        assert!(gather_from(&[], Some(&file)).is_err());
+    }
+}

@@ -1,0 +1,43 @@
+//! `bot-agent reload`
+
+use std::io::Write;
+
+use super::{
+    global::{Global, Output},
+    show,
+};
+use crate::{
+    control::protocol::{Request, Response},
+    exit_code::ExitCode,
+};
+
+/// Read the configuration again: it is valid as a whole, or nothing changes
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  bot-agent config check && bot-agent reload")]
+pub(super) struct Args {}
+
+/// Runs the command.
+pub(super) fn run(_args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    sentence(&Request::Reload {}, global, out)
+}
+
+/// Asks for something that is answered with a sentence, and writes it.
+pub(super) fn sentence(
+    request: &Request,
+    global: &Global,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let mut client = global.connect()?;
+    let answer = client.call(request)?;
+    let Response::Ok { message } = &answer else {
+        return Err(client.unexpected(&answer).into());
+    };
+    match global.output {
+        Output::Human => writeln!(out, "{message}")?,
+        Output::Json => show::json(&answer, out)?,
+        Output::Raw => {}
+    }
+    Ok(ExitCode::Ok)
+}

@@ -1,0 +1,47 @@
+//! `bot-agent status`
+
+use std::io::Write;
+
+use super::{
+    global::{Global, Output},
+    offline::{self, Whom},
+    show,
+};
+use crate::{
+    control::{
+        protocol::{Request, Response},
+        view::Status,
+    },
+    exit_code::ExitCode,
+};
+
+/// Show the mode, the interfaces, the rules and what happened to packets
+///
+/// Works without a running agent too, from the kernel's tables; ends with 3 then.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  bot-agent status
+  bot-agent status -o json | jq .counters.outcome")]
+pub(super) struct Args {}
+
+/// Runs the command.
+pub(super) fn run(_args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let status: Status = match offline::find(global)? {
+        Whom::Agent(mut client) => match client.call(&Request::Status {})? {
+            Response::Status(status) => *status,
+            other => return Err(client.unexpected(&other).into()),
+        },
+        Whom::Tables(tables, places) => tables.status(&places.state_dir)?,
+    };
+    match global.output {
+        Output::Human => writeln!(out, "{}", show::status(&status))?,
+        Output::Json => show::json(&status, out)?,
+        Output::Raw => writeln!(out, "{}", show::status_raw(&status))?,
+    }
+    Ok(if status.agent.is_some() {
+        ExitCode::Ok
+    } else {
+        ExitCode::NotRunning
+    })
+}

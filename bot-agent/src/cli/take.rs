@@ -1,0 +1,85 @@
+//! What `unblock` and `unallow` share.
+
+use std::{io::Write, path::PathBuf};
+
+use clap::Args;
+
+use super::{
+    global::{Global, Output},
+    put::gather_from,
+    show,
+};
+use crate::{
+    control::{
+        protocol::{MAX_TARGETS, Request, Response, Take},
+        view::{SHOWN_RULES, Taken},
+    },
+    exit_code::ExitCode,
+};
+
+/// Options of commands that take rules back.
+#[derive(Args, Clone, Debug)]
+pub(super) struct TakeArgs {
+    /// Addresses, networks and ranges, as they were given
+    #[arg(value_name = "TARGET", required_unless_present = "from_file")]
+    pub targets: Vec<String>,
+
+    /// Also every target in FILE, one a line; # and ; begin comments; - is standard input
+    #[arg(long, short, value_name = "FILE")]
+    pub from_file: Option<PathBuf>,
+
+    /// Say what would happen and change nothing
+    #[arg(long, short = 'n')]
+    pub dry_run: bool,
+}
+
+/// Takes the rules back; `request` says of which kind.
+pub(super) fn run(
+    args: &TakeArgs,
+    request: impl Fn(Take) -> Request,
+    global: &Global,
+    out: &mut dyn Write,
+) -> anyhow::Result<Taken> {
+    let targets = gather_from(&args.targets, args.from_file.as_deref())?;
+    let mut client = global.connect()?;
+    let mut sum = Taken::default();
+    for part in targets.chunks(MAX_TARGETS) {
+        let targets = part.iter().map(|target| target.given().to_owned());
+        let answer = client.call(&request(Take {
+            targets: targets.collect(),
+            dry_run: args.dry_run,
+        }))?;
+        match answer {
+            Response::Taken(taken) => add(&mut sum, *taken),
+            other => return Err(client.unexpected(&other).into()),
+        }
+    }
+    match global.output {
+        Output::Human => writeln!(out, "{}", show::taken(&sum))?,
+        Output::Json => show::json(&sum, out)?,
+        Output::Raw => {
+            for rule in &sum.rules {
+                writeln!(out, "{}\t{}", rule.rule.0, rule.prefix)?;
+            }
+        }
+    }
+    Ok(sum)
+}
+
+/// Exit code of a command after which its targets should not be covered any more.
+pub(super) fn exit_code(taken: &Taken) -> ExitCode {
+    if taken.still.is_empty() {
+        ExitCode::Ok
+    } else {
+        ExitCode::Blocked
+    }
+}
+
+fn add(sum: &mut Taken, part: Taken) {
+    sum.dry_run |= part.dry_run;
+    sum.removed += part.removed;
+    sum.rules.extend(part.rules);
+    sum.rules.truncate(SHOWN_RULES);
+    sum.unknown.extend(part.unknown);
+    sum.still.extend(part.still);
+}

@@ -1,0 +1,24 @@
+//! `bot-agent unallow`
+
+use std::io::Write;
+
+use super::{global::Global, take};
+use crate::{control::protocol::Request, exit_code::ExitCode};
+
+/// Take exemptions back
+///
+/// Ends with 1 if a target stays exempt by something else, and says by what.
+#[derive(clap::Args, Clone, Debug)]
+#[command(after_help = "\
+Examples:
+  bot-agent unallow 192.0.2.10")]
+pub(super) struct Args {
+    #[command(flatten)]
+    take: take::TakeArgs,
+}
+
+/// Runs the command.
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let taken = take::run(&args.take, Request::Unallow, global, out)?;
+    Ok(take::exit_code(&taken))
+}

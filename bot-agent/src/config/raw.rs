@@ -1,0 +1,202 @@
+//! What the files may say, key by key; nothing is checked here but shape.
+
+use std::fmt;
+
+use serde::{
+    Deserialize, Deserializer, Serialize,
+    de::{SeqAccess, Visitor, value::SeqAccessDeserializer},
+};
+use toml::Spanned;
+
+use crate::rules::rule::{RuleAction, Scope};
+
+type Field<T> = Option<Spanned<T>>;
+
+/// Declares a table whose keys are all optional and others refused.
+macro_rules! table {
+    ($name:ident { $($key:ident: $type:ty,)+ }) => {
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(default, deny_unknown_fields)]
+        pub(super) struct $name { $(pub(super) $key: $type,)+ }
+    };
+}
+
+table!(Raw {
+    agent: Agent,
+    control: Control,
+    mode: ModeTable,
+    xdp: Xdp,
+    services: Services,
+    hello: Hello,
+    protect: Protect,
+    tables: Tables,
+    reports: Reports,
+    log: Log,
+    block: Block,
+    debug: Debug,
+    rule: Vec<Spanned<Rule>>,
+});
+
+table!(Agent {
+    interfaces: Field<Vec<Spanned<String>>>,
+    user: Field<String>,
+    pin_dir: Field<String>,
+    run_dir: Field<String>,
+    state_dir: Field<String>,
+});
+
+table!(Control {
+    socket: Field<String>,
+    group: Field<String>,
+});
+
+table!(ModeTable {
+    start: Field<Start>,
+});
+
+table!(Xdp {
+    mode: Field<XdpMode>,
+    replace: Field<bool>,
+});
+
+table!(Services {
+    tcp: Field<WordOr<u16>>,
+    udp: Field<WordOr<u16>>,
+});
+
+table!(Hello {
+    ports: Field<WordOr<u16>>,
+    hellos_per_second: Field<u64>,
+    ring_bytes: Field<u64>,
+});
+
+table!(Protect {
+    failsafe_ports: Field<WordOr<u16>>,
+    addresses: Field<Vec<Spanned<String>>>,
+});
+
+table!(Tables {
+    prefixes: Field<u64>,
+    verdicts: Field<u64>,
+    flows: Field<u64>,
+});
+
+table!(Reports {
+    per_second: Field<u64>,
+    ring_bytes: Field<u64>,
+});
+
+table!(Log {
+    format: Field<LogFormat>,
+    level: Field<LogLevel>,
+    file: Field<String>,
+    rotate_bytes: Field<u64>,
+    keep_files: Field<u64>,
+    budget_per_second: Field<u64>,
+});
+
+table!(Block {
+    default_duration: Field<String>,
+});
+
+table!(Debug {
+    kernel_log: Field<bool>,
+});
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Rule {
+    pub(super) action: Spanned<RuleAction>,
+    pub(super) source: Spanned<WordOr<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) scope: Field<Scope>,
+    #[serde(default)]
+    pub(super) monitor: Field<bool>,
+    #[serde(default)]
+    pub(super) force: Field<bool>,
+    #[serde(default)]
+    pub(super) reason: Option<String>,
+}
+
+/// The mode at start.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Start {
+    /// Watch.
+    Monitor,
+    /// Act.
+    Enforce,
+    /// As it was when the agent last ran; watch if it never did.
+    Last,
+}
+
+/// How the program is attached.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum XdpMode {
+    /// Native where the driver can, else generic.
+    Auto,
+    /// In the driver, or not at all.
+    Native,
+    /// In the stack.
+    Generic,
+}
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogFormat {
+    /// Human on a terminal, else JSON.
+    Auto,
+    /// For people.
+    Human,
+    /// One object a line.
+    Json,
+}
+
+/// Levels of importance.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LogLevel {
+    /// Something does not work.
+    Error,
+    /// Somebody should look.
+    Warn,
+    /// State changes and events.
+    Info,
+    /// Deviations.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+/// A word, or a list.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum WordOr<T> {
+    Word(String),
+    List(Vec<T>),
+}
+
+impl<'de, T: Deserialize<'de>> Deserialize<'de> for WordOr<T> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(WordOrList(std::marker::PhantomData))
+    }
+}
+
+struct WordOrList<T>(std::marker::PhantomData<T>);
+
+impl<'de, T: Deserialize<'de>> Visitor<'de> for WordOrList<T> {
+    type Value = WordOr<T>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string or a list")
+    }
+
+    fn visit_str<E>(self, word: &str) -> Result<Self::Value, E> {
+        Ok(WordOr::Word(word.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<Self::Value, A::Error> {
+        Vec::deserialize(SeqAccessDeserializer::new(list)).map(WordOr::List)
+    }
+}

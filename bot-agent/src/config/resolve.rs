@@ -1,0 +1,218 @@
+//! From layers to the validated configuration: defaults, ranges, and what contradicts itself.
+
+use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, time::Duration};
+
+use super::{
+    Agent, Config, Control, Hello, HelloPorts, Log, Ports, Protect, Reports, Services, Tables, Xdp,
+    error::ConfigError,
+    keys::{Keys, wrong},
+    layers::{Layers, Places},
+    raw::{LogFormat, LogLevel, Start, XdpMode},
+    standing,
+};
+use crate::rules::duration;
+
+/// What an empty file says.
+pub(super) fn defaults() -> Config {
+    let run_dir = PathBuf::from("/run/bot-agent");
+    Config {
+        agent: Agent {
+            interfaces: Vec::new(),
+            user: "bot-agent".to_owned(),
+            pin_dir: PathBuf::from("/sys/fs/bpf/bot-agent"),
+            run_dir: run_dir.clone(),
+            state_dir: PathBuf::from("/var/lib/bot-agent"),
+        },
+        control: Control {
+            socket: run_dir.join(SOCKET),
+            group: None,
+        },
+        start: Start::Last,
+        xdp: Xdp {
+            mode: XdpMode::Auto,
+            replace: false,
+        },
+        services: Services {
+            tcp: Ports::Auto,
+            udp: Ports::Auto,
+        },
+        hello: Hello {
+            ports: HelloPorts::Only(BTreeSet::from([443, 8443])),
+            per_second: 10_000,
+            ring_bytes: 8 << 20,
+        },
+        protect: Protect {
+            failsafe_ports: Ports::Auto,
+            addresses: Vec::new(),
+        },
+        tables: Tables {
+            prefixes: 1_000_000,
+            verdicts: 65_536,
+            flows: 65_536,
+        },
+        reports: Reports {
+            per_second: 1000,
+            ring_bytes: 1 << 20,
+        },
+        log: Log {
+            format: LogFormat::Auto,
+            level: LogLevel::Info,
+            file: None,
+            rotate_bytes: 100_000_000,
+            keep_files: 5,
+            budget_per_second: 200,
+        },
+        block_duration: Duration::from_hours(4),
+        kernel_log: false,
+        rules: Vec::new(),
+    }
+}
+
+const SOCKET: &str = "control.sock";
+
+/// Checks everything and fills in defaults.
+pub(super) fn resolve(layers: &Layers) -> Result<(Config, Places), ConfigError> {
+    let mut config = defaults();
+    let mut keys = Keys {
+        layers,
+        places: Places::new(),
+    };
+    agent(&mut keys, &mut config)?;
+    packets(&mut keys, &mut config)?;
+    sizes(&mut keys, &mut config)?;
+    log(&mut keys, &mut config.log)?;
+    if let Some((text, place)) = keys.take("block.default_duration", |r| &r.block.default_duration)
+    {
+        config.block_duration =
+            duration::parse(text).map_err(|error| wrong("default_duration", &place, error))?;
+    }
+    keys.plain(
+        "debug.kernel_log",
+        |r| &r.debug.kernel_log,
+        &mut config.kernel_log,
+    );
+    config.rules = standing::rules(layers)?;
+    Ok((config, keys.places))
+}
+
+/// Names and places.
+fn agent(keys: &mut Keys<'_>, config: &mut Config) -> Result<(), ConfigError> {
+    let agent = &mut config.agent;
+    keys.interfaces(&mut agent.interfaces)?;
+    keys.name("agent.user", |r| &r.agent.user, &mut agent.user)?;
+    keys.path("agent.pin_dir", |r| &r.agent.pin_dir, &mut agent.pin_dir)?;
+    keys.path("agent.run_dir", |r| &r.agent.run_dir, &mut agent.run_dir)?;
+    keys.path(
+        "agent.state_dir",
+        |r| &r.agent.state_dir,
+        &mut agent.state_dir,
+    )?;
+
+    let control = &mut config.control;
+    control.socket = agent.run_dir.join(SOCKET);
+    keys.path("control.socket", |r| &r.control.socket, &mut control.socket)?;
+    let group = keys.take("control.group", |r| &r.control.group);
+    let group = group.map(|(group, _)| group.clone());
+    control.group = group.filter(|group| !group.is_empty());
+    Ok(())
+}
+
+/// What happens to packets.
+fn packets(keys: &mut Keys<'_>, config: &mut Config) -> Result<(), ConfigError> {
+    keys.plain("mode.start", |r| &r.mode.start, &mut config.start);
+    keys.plain("xdp.mode", |r| &r.xdp.mode, &mut config.xdp.mode);
+    keys.plain("xdp.replace", |r| &r.xdp.replace, &mut config.xdp.replace);
+    let services = &mut config.services;
+    keys.ports("services.tcp", |r| &r.services.tcp, &mut services.tcp)?;
+    keys.ports("services.udp", |r| &r.services.udp, &mut services.udp)?;
+    if let Some(ports) = keys.words("hello.ports", "any", |r| &r.hello.ports)? {
+        config.hello.ports = ports.map_or(HelloPorts::Any, HelloPorts::Only);
+    }
+    let failsafe = &mut config.protect.failsafe_ports;
+    keys.ports(
+        "protect.failsafe_ports",
+        |r| &r.protect.failsafe_ports,
+        failsafe,
+    )?;
+    keys.addresses(&mut config.protect.addresses)
+}
+
+/// Tables, rings and budgets of the kernel.
+fn sizes(keys: &mut Keys<'_>, config: &mut Config) -> Result<(), ConfigError> {
+    let (hello, tables) = (&mut config.hello, &mut config.tables);
+    keys.number(
+        "hello.hellos_per_second",
+        |r| &r.hello.hellos_per_second,
+        RATES,
+        &mut hello.per_second,
+    )?;
+    keys.power(
+        "hello.ring_bytes",
+        |r| &r.hello.ring_bytes,
+        RINGS,
+        &mut hello.ring_bytes,
+    )?;
+    keys.number(
+        "tables.prefixes",
+        |r| &r.tables.prefixes,
+        1024..=16_000_000,
+        &mut tables.prefixes,
+    )?;
+    keys.number(
+        "tables.verdicts",
+        |r| &r.tables.verdicts,
+        1024..=65_536,
+        &mut tables.verdicts,
+    )?;
+    keys.power(
+        "tables.flows",
+        |r| &r.tables.flows,
+        1024..=4_194_304,
+        &mut tables.flows,
+    )?;
+    let reports = &mut config.reports;
+    keys.number(
+        "reports.per_second",
+        |r| &r.reports.per_second,
+        RATES,
+        &mut reports.per_second,
+    )?;
+    keys.power(
+        "reports.ring_bytes",
+        |r| &r.reports.ring_bytes,
+        RINGS,
+        &mut reports.ring_bytes,
+    )
+}
+
+fn log(keys: &mut Keys<'_>, log: &mut Log) -> Result<(), ConfigError> {
+    keys.plain("log.format", |r| &r.log.format, &mut log.format);
+    keys.plain("log.level", |r| &r.log.level, &mut log.level);
+    let mut file = PathBuf::new();
+    keys.path("log.file", |r| &r.log.file, &mut file)?;
+    log.file = Some(file).filter(|file| !file.as_os_str().is_empty());
+    keys.number(
+        "log.rotate_bytes",
+        |r| &r.log.rotate_bytes,
+        65_536..=1 << 40,
+        &mut log.rotate_bytes,
+    )?;
+    keys.number(
+        "log.keep_files",
+        |r| &r.log.keep_files,
+        0..=1000,
+        &mut log.keep_files,
+    )?;
+    let budget = &mut log.budget_per_second;
+    keys.number(
+        "log.budget_per_second",
+        |r| &r.log.budget_per_second,
+        1..=1_000_000,
+        budget,
+    )
+}
+
+/// Records a second on each CPU.
+const RATES: RangeInclusive<u64> = 0..=1_000_000;
+/// Bytes of a ring.
+const RINGS: RangeInclusive<u64> = 65_536..=1 << 30;

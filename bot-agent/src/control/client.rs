@@ -1,0 +1,156 @@
+//! The socket's client side: blocking, with a time limit on every wait.
+
+use std::{
+    io::{self, BufRead, BufReader, Write},
+    os::unix::net::UnixStream,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::protocol::{Failure, Request, Response};
+
+/// How long an answer may take. Commands wait for the disk (fsync), so this is generous.
+const ANSWER: Duration = Duration::from_secs(60);
+
+/// Why there is no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// No socket, or nobody listens on it.
+    #[error("the agent is not running (nobody listens on {}); start it with `systemctl start bot-agent` or `bot-agent run`", path.display())]
+    NotRunning {
+        /// Where it was looked for.
+        path: PathBuf,
+    },
+    /// The socket is not for this user.
+    #[error("no permission to use {}: be root or a member of the socket's group", path.display())]
+    Permission {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The connection broke, or took too long.
+    #[error("lost the agent on {}: {source}", path.display())]
+    Lost {
+        /// The socket.
+        path: PathBuf,
+        /// How.
+        source: io::Error,
+    },
+    /// The line is no response; the agent is of another version, or this is no agent.
+    #[error("the answer from {} is not understood ({detail}); are the agent and this command of the same version?", path.display())]
+    Garbled {
+        /// The socket.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+    /// Whoever reads the answer wants no more of it.
+    #[error("the answer was not read to its end")]
+    Stopped,
+    /// The agent said no.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+/// A connection to the agent.
+#[derive(Debug)]
+pub struct Client {
+    path: PathBuf,
+    stream: BufReader<UnixStream>,
+}
+
+impl Client {
+    /// Connects to the socket at `path`.
+    pub fn connect(path: &Path) -> Result<Self, ClientError> {
+        let path = path.to_owned();
+        let connected = UnixStream::connect(&path).and_then(|stream| {
+            stream.set_read_timeout(Some(ANSWER))?;
+            stream.set_write_timeout(Some(ANSWER))?;
+            Ok(stream)
+        });
+        match connected {
+            Ok(stream) => Ok(Self {
+                path,
+                stream: BufReader::new(stream),
+            }),
+            Err(error) => Err(match error.kind() {
+                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+                    ClientError::NotRunning { path }
+                }
+                io::ErrorKind::PermissionDenied => ClientError::Permission { path },
+                _ => ClientError::Lost {
+                    path,
+                    source: error,
+                },
+            }),
+        }
+    }
+
+    /// Asks, and returns the final line; `item` gets the lines before it.
+    pub fn ask(
+        &mut self,
+        request: &Request,
+        mut item: impl FnMut(Response) -> Result<(), ClientError>,
+    ) -> Result<Response, ClientError> {
+        self.send(request)?;
+        loop {
+            match self.receive()? {
+                Response::Error(failure) => return Err(failure.into()),
+                response if response.is_item() => item(response)?,
+                response => return Ok(response),
+            }
+        }
+    }
+
+    /// Asks for something that has no items.
+    pub fn call(&mut self, request: &Request) -> Result<Response, ClientError> {
+        self.ask(request, |_| Ok(()))
+    }
+
+    /// Waits without limit from now on (following).
+    pub fn wait_for_ever(&mut self) -> Result<(), ClientError> {
+        let result = self.stream.get_ref().set_read_timeout(None);
+        result.map_err(|source| self.lost(source))
+    }
+
+    /// The final line was not the one that belongs to the request.
+    pub fn unexpected(&self, response: &Response) -> ClientError {
+        ClientError::Garbled {
+            path: self.path.clone(),
+            detail: format!("unexpected {response:?}"),
+        }
+    }
+
+    fn send(&mut self, request: &Request) -> Result<(), ClientError> {
+        let mut line = serde_json::to_vec(request).map_err(|error| self.garbled(&error))?;
+        line.push(b'\n');
+        let sent = self.stream.get_mut().write_all(&line);
+        // A server that turns us away closes before it reads: what it said is still there to read.
+        match sent {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(self.lost(error)),
+            Ok(()) | Err(_) => Ok(()),
+        }
+    }
+
+    fn receive(&mut self) -> Result<Response, ClientError> {
+        let mut line = Vec::new();
+        match self.stream.read_until(b'\n', &mut line) {
+            Ok(0) => Err(self.lost(io::ErrorKind::UnexpectedEof.into())),
+            Ok(_) => serde_json::from_slice(&line).map_err(|error| self.garbled(&error)),
+            Err(error) => Err(self.lost(error)),
+        }
+    }
+
+    fn lost(&self, source: io::Error) -> ClientError {
+        ClientError::Lost {
+            path: self.path.clone(),
+            source,
+        }
+    }
+
+    fn garbled(&self, error: &serde_json::Error) -> ClientError {
+        ClientError::Garbled {
+            path: self.path.clone(),
+            detail: error.to_string(),
+        }
+    }
+}

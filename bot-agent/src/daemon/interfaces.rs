@@ -1,0 +1,228 @@
+//! Interfaces: which are wanted, which are filtered, and what to do when one comes back.
+
+use std::collections::BTreeMap;
+
+use super::observe::Names;
+use crate::{
+    control::{
+        protocol::{Failure, FailureCode, XdpMode},
+        view::Interface,
+    },
+    datapath::{AttachError, Attachment, Datapath, EntryPoint, XdpRequest},
+    event::{Attach, Body, Detach},
+    host::interface,
+};
+
+/// How an interface shall be filtered.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Wish {
+    /// Where.
+    pub xdp: XdpMode,
+    /// Also in the place of a program that is not ours.
+    pub replace: bool,
+}
+
+/// What is wanted and what is.
+#[derive(Debug, Default)]
+pub(super) struct Interfaces {
+    wanted: BTreeMap<String, Wish>,
+    attached: BTreeMap<String, Attachment>,
+    /// Those that no earlier agent had attached to.
+    fresh: Vec<String>,
+    /// Why a wanted interface is not filtered; told once, not each time it is tried.
+    failed: BTreeMap<String, String>,
+}
+
+impl Interfaces {
+    /// Names by index, for events.
+    pub(super) fn names(&self) -> Names {
+        let attached = self.attached.values();
+        attached
+            .map(|attachment| (attachment.ifindex, attachment.iface.clone()))
+            .collect()
+    }
+
+    /// Wanted interfaces.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = &str> {
+        self.wanted.keys().map(String::as_str)
+    }
+
+    /// Wants an interface, and attaches to it. It stays wanted only if that worked.
+    pub(super) fn add(
+        &mut self,
+        datapath: &mut Datapath,
+        iface: &str,
+        wish: Wish,
+    ) -> Result<Vec<Body>, AttachError> {
+        let body = self.attach(datapath, iface, wish)?;
+        self.wanted.insert(iface.to_owned(), wish);
+        Ok(body)
+    }
+
+    /// Detaches from what was attached anew; adopted links stay, and filter on.
+    pub(super) fn undo(&mut self, datapath: &mut Datapath) -> Vec<Body> {
+        let fresh = std::mem::take(&mut self.fresh);
+        let mut events = Vec::new();
+        for iface in fresh {
+            match self.remove(datapath, &iface, "the agent could not start") {
+                Ok(event) => events.extend(event),
+                Err(error) => events.push(Body::error(error.to_string())),
+            }
+        }
+        events
+    }
+
+    /// Wants an interface that may come later.
+    pub(super) fn want(&mut self, iface: &str, wish: Wish) {
+        self.wanted.insert(iface.to_owned(), wish);
+    }
+
+    /// Does not want an interface any more, and detaches from it. `None`: it was not wanted.
+    pub(super) fn remove(
+        &mut self,
+        datapath: &mut Datapath,
+        iface: &str,
+        reason: &str,
+    ) -> Result<Option<Body>, AttachError> {
+        let wanted = self.wanted.remove(iface).is_some();
+        self.failed.remove(iface);
+        self.attached.remove(iface);
+        self.fresh.retain(|fresh| fresh != iface);
+        let detached = datapath.detach(iface)?;
+        Ok((wanted || detached).then(|| {
+            Body::Detach(Detach {
+                iface: iface.to_owned(),
+                reason: reason.to_owned(),
+            })
+        }))
+    }
+
+    /// After a change of the host's links: forgets what is gone, attaches to what is back.
+    pub(super) fn look_again(&mut self, datapath: &mut Datapath) -> Vec<Body> {
+        let mut events = Vec::new();
+        let present = match interface::list() {
+            Ok(present) => present,
+            Err(error) => {
+                return vec![Body::error(format!("cannot list interfaces: {error}"))];
+            }
+        };
+        let index = |iface: &str| {
+            let found = present.iter().find(|interface| interface.name == iface);
+            found.map(|interface| interface.index)
+        };
+        self.attached.retain(|iface, attachment| {
+            let stays = index(iface) == Some(attachment.ifindex);
+            if !stays {
+                events.push(Body::Detach(Detach {
+                    iface: iface.clone(),
+                    reason: "the device is gone".into(),
+                }));
+            }
+            stays
+        });
+        let missing: Vec<(String, Wish)> = self
+            .wanted
+            .iter()
+            .filter(|(iface, _)| !self.attached.contains_key(*iface) && index(iface).is_some())
+            .map(|(iface, wish)| (iface.clone(), *wish))
+            .collect();
+        for (iface, wish) in missing {
+            match self.attach(datapath, &iface, wish) {
+                Ok(bodies) => events.extend(bodies),
+                Err(error) => {
+                    let message = error.to_string();
+                    if self.failed.get(&iface) != Some(&message) {
+                        events.push(Body::error(message.clone()));
+                        self.failed.insert(iface, message);
+                    }
+                }
+            }
+        }
+        events
+    }
+
+    /// For people.
+    pub(super) fn view(&self) -> Vec<Interface> {
+        let attached = self.attached.values().map(view_of);
+        let missing = self
+            .wanted
+            .keys()
+            .filter(|iface| !self.attached.contains_key(*iface))
+            .map(|iface| Interface {
+                iface: iface.clone(),
+                ifindex: interface::by_name(iface)
+                    .ok()
+                    .flatten()
+                    .map(|interface| interface.index),
+                xdp: None,
+                program: None,
+            });
+        attached.chain(missing).collect()
+    }
+
+    fn attach(
+        &mut self,
+        datapath: &mut Datapath,
+        iface: &str,
+        wish: Wish,
+    ) -> Result<Vec<Body>, AttachError> {
+        let request = match wish.xdp {
+            XdpMode::Auto => XdpRequest::Auto,
+            XdpMode::Native => XdpRequest::Native,
+            XdpMode::Generic => XdpRequest::Generic,
+        };
+        let attached = datapath.attach(iface, request, wish.replace)?;
+        let view = view_of(&attached.attachment);
+        let mut events = vec![Body::Attach(Attach {
+            iface: iface.to_owned(),
+            ifindex: attached.attachment.ifindex,
+            mode: view.xdp.unwrap_or_default(),
+            program: view.program.unwrap_or_default(),
+            adopted: attached.adopted,
+        })];
+        if let Some(why) = attached.native_refused {
+            events.push(Body::error(format!(
+                "{iface} is filtered behind the driver (generic XDP: slower, after the copy into an skb), \
+                 because the driver refused: {why}"
+            )));
+        }
+        if !attached.adopted {
+            self.fresh.push(iface.to_owned());
+        }
+        self.failed.remove(iface);
+        self.attached.insert(iface.to_owned(), attached.attachment);
+        Ok(events)
+    }
+}
+
+/// An attachment for people.
+pub(super) fn view_of(attachment: &Attachment) -> Interface {
+    Interface {
+        iface: attachment.iface.clone(),
+        ifindex: Some(attachment.ifindex),
+        xdp: attachment.mode.map(|mode| mode.to_string()),
+        program: attachment.program.map(|program| {
+            match program {
+                EntryPoint::Frags => "frags",
+                EntryPoint::Plain => "plain",
+            }
+            .to_owned()
+        }),
+    }
+}
+
+/// A refusal to attach, for the control socket.
+pub(super) fn failure(error: &AttachError) -> Failure {
+    let code = match error {
+        AttachError::Foreign { .. } | AttachError::ForeignLink { .. } => {
+            FailureCode::ForeignProgram
+        }
+        AttachError::NoSuchInterface(_) => FailureCode::Invalid,
+        AttachError::Folder(_)
+        | AttachError::Link { .. }
+        | AttachError::Netlink(_)
+        | AttachError::Pin { .. }
+        | AttachError::Refused { .. } => FailureCode::Failed,
+    };
+    Failure::new(code, error.to_string())
+}

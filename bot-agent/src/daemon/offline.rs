@@ -1,0 +1,183 @@
+//! The filter without an agent: what the pinned tables and the store say, and the switches that
+//! must work in an emergency.
+
+use std::{net::IpAddr, path::Path, time::Duration};
+
+use bot_common::abi::verdict::{Action, VerdictId};
+
+use super::{
+    check::{Facts, check},
+    filter::ids_of,
+    interfaces::view_of,
+    mode::{ModeState, view_of_settings},
+    status::{count, lost},
+};
+use crate::{
+    control::{
+        protocol::{Failure, Mode},
+        view::{Check, ModeView, Status, counters},
+    },
+    datapath::{Error, Pinned, TableError},
+    host::{self, privilege},
+    rules::{
+        rule::{Rule, RuleAction},
+        set::RuleSet,
+    },
+    store::{Bypass, Change, FILE, Store},
+};
+
+/// The pinned tables.
+pub struct Offline {
+    pinned: Pinned,
+}
+
+/// Why there is nothing to see.
+#[derive(Debug, thiserror::Error)]
+pub enum OfflineError {
+    /// Not enough rights.
+    #[error("{0}; without a running agent this needs root")]
+    Privilege(Error),
+    /// The tables cannot be opened.
+    #[error(transparent)]
+    Datapath(#[from] Error),
+    /// A table cannot be read or written.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// It makes no sense now.
+    #[error(transparent)]
+    Failure(#[from] Failure),
+}
+
+impl Offline {
+    /// Opens the tables pinned under `pin_dir`.
+    pub fn open(pin_dir: &Path) -> Result<Self, OfflineError> {
+        match Pinned::open(pin_dir) {
+            Ok(pinned) => Ok(Self { pinned }),
+            Err(error @ Error::NothingPinned { .. }) if privilege::is_root() => Err(error.into()),
+            Err(error) if !privilege::is_root() => Err(OfflineError::Privilege(error)),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The mode, from the kernel's words.
+    pub fn mode(&self) -> Result<ModeView, OfflineError> {
+        Ok(view_of_settings(&self.pinned.settings()?, host::now()))
+    }
+
+    /// What can be seen of the filter.
+    pub fn status(&self, state_dir: &Path) -> Result<Status, OfflineError> {
+        let read = self.pinned.counters()?;
+        let mut notes = lost(&read);
+        let interfaces = match self.pinned.attachments() {
+            Ok(attachments) => attachments.iter().map(view_of).collect(),
+            Err(error) => {
+                notes.push(error.to_string());
+                Vec::new()
+            }
+        };
+        let rules = stored_rules(state_dir)
+            .map_err(|note| notes.push(note))
+            .ok();
+        Ok(Status {
+            agent: None,
+            mode: self.mode()?,
+            interfaces,
+            rules: rules.as_ref().map(count),
+            counters: counters(&read),
+            ports: None,
+            notes,
+        })
+    }
+
+    /// What happens to an address.
+    pub fn check(&self, address: IpAddr, state_dir: &Path) -> Result<Check, OfflineError> {
+        let now = host::now();
+        let address = address.into();
+        let (first, chain) = self.pinned.lookup(address)?;
+        let ids = ids_of(first, &chain);
+        let hits = self.pinned.hits(&ids)?;
+        let mut notes = vec![
+            "the agent is not running: configured rules and protection are not named here".into(),
+        ];
+        let rules = stored_rules(state_dir).unwrap_or_else(|note| {
+            notes.push(note);
+            RuleSet::default()
+        });
+        let rows = ids.iter().copied().zip(chain).zip(hits);
+        let chain: Vec<_> = rows
+            .map(|((id, verdict), hits)| (id, verdict, hits))
+            .collect();
+        let winner = crate::policy::explain(&rules, address, now)
+            .winner()
+            .and_then(|id| rules.get(id));
+        let behind = |id: VerdictId| -> Option<&Rule> {
+            let (_, verdict, _) = chain.iter().find(|(row, ..)| *row == id)?;
+            let drops = Action::from_code(verdict.action) == Action::Drop;
+            winner.filter(|rule| (rule.action == RuleAction::Block) == drops)
+        };
+        let facts = Facts {
+            address,
+            chain: chain.clone(),
+            mode: self.mode()?,
+            rules: &rules,
+            notes,
+        };
+        Ok(check(facts, behind, |_| None, now))
+    }
+
+    /// Lets everything pass. Kept for the next agent too, if the store can be written.
+    pub fn bypass(
+        &mut self,
+        reason: String,
+        limit: Option<Duration>,
+        state_dir: &Path,
+    ) -> Result<ModeView, OfflineError> {
+        let now = host::now();
+        let mut state = ModeState::restore(Mode::Monitor, None, None, now);
+        state.start_bypass(limit, reason, now)?;
+        self.write_bypass(state.words(now).1)?;
+        keep(state_dir, state.bypass().cloned());
+        let mut view = self.mode()?;
+        if let Some(bypass) = &mut view.bypass {
+            bypass.reason = state.bypass().map(|bypass| bypass.reason.clone());
+        }
+        Ok(view)
+    }
+
+    /// Filters again.
+    pub fn resume(&mut self, state_dir: &Path) -> Result<ModeView, OfflineError> {
+        self.write_bypass(0)?;
+        keep(state_dir, None);
+        self.mode()
+    }
+
+    fn write_bypass(&mut self, bypass_until: u64) -> Result<(), TableError> {
+        let mut settings = self.pinned.settings()?;
+        settings.bypass_until = bypass_until;
+        self.pinned.set_settings(&settings)
+    }
+}
+
+/// The rules in the store, if there is one that can be opened now.
+fn stored_rules(state_dir: &Path) -> Result<RuleSet, String> {
+    let file = state_dir.join(FILE);
+    if !file.exists() {
+        return Err(format!("there is no rule store at {}", file.display()));
+    }
+    let mut store = Store::open(state_dir).map_err(|error| error.to_string())?;
+    let stored = store.load().map_err(|error| error.to_string())?;
+    let (mut rules, _) = RuleSet::load(stored.rules, stored.next_id, host::now());
+    rules.expire(host::now());
+    Ok(rules)
+}
+
+/// The kernel's word decides; the store only remembers the reason.
+fn keep(state_dir: &Path, bypass: Option<Bypass>) {
+    if !state_dir.join(FILE).exists() {
+        return;
+    }
+    let kept = Store::open(state_dir).and_then(|mut store| store.commit(&[Change::Bypass(bypass)]));
+    if let Err(error) = kept {
+        tracing::warn!("the store does not know of it: {error}");
+    }
+}

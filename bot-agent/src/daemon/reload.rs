@@ -1,0 +1,108 @@
+//! Reading the configuration again: valid as a whole, or nothing changes.
+
+use std::sync::Arc;
+
+use super::{Daemon, rules::failed, wishes};
+use crate::{
+    config::Config,
+    control::protocol::{Failure, FailureCode},
+    event::{Body, Note, RuleChange, file::LogFile},
+    host,
+    rules::rule::Origin,
+};
+
+impl Daemon {
+    /// For SIGHUP, where nobody waits for an answer.
+    pub(super) fn reload_and_tell(&mut self) {
+        if let Err(failure) = self.reload() {
+            self.emit(Body::error(format!(
+                "the configuration was not reloaded, the old one stays in force: {failure}"
+            )));
+        }
+    }
+
+    /// Puts the configuration file into force; says what was done.
+    pub(super) fn reload(&mut self) -> Result<String, Failure> {
+        let config = Config::load(&self.config_path, None)
+            .map_err(|error| Failure::new(FailureCode::BadConfig, error.to_string()))?;
+        let before = Arc::clone(&self.config);
+        let file = if config.log == before.log {
+            None
+        } else {
+            let opened = wishes::log_file(&config).map(LogFile::open).transpose();
+            Some(opened.map_err(|error| {
+                let path = config.log.file.clone().unwrap_or_default();
+                failed(format!("log.file {}: {error}", path.display()))
+            })?)
+        };
+
+        // The rules go first: they are what may not fit.
+        let ours = |origin: &Origin| *origin == Origin::Config;
+        let now = host::now();
+        let (synced, result) = self.filter.sync(ours, config.rules.clone(), now);
+        if let Err(failure) = result {
+            let (_, undone) = self.filter.sync(ours, before.rules.clone(), now);
+            if let Err(error) = undone {
+                tracing::warn!("the earlier rules could not be put back: {error}");
+            }
+            return Err(failure);
+        }
+        self.config = Arc::new(config);
+        if let Err(failure) = self.write_settings() {
+            self.config = before;
+            return Err(failure);
+        }
+        if let Some(file) = file {
+            self.sink
+                .reconfigure(self.config.log.budget_per_second, file);
+        }
+        self.look_at_host();
+        let added: Vec<Body> = synced
+            .added
+            .iter()
+            .filter_map(|id| self.filter.rules().get(*id))
+            .map(|rule| Body::RuleAdded(RuleChange::of(rule)))
+            .collect();
+        let removed = synced.removed.iter();
+        let removed = removed.map(|rule| Body::RuleRemoved(RuleChange::of(rule)));
+        self.emit_all(removed);
+        self.emit_all(added);
+        self.follow_interfaces(&before);
+
+        let message = sentence(&wishes::restarts(&before, &self.config));
+        self.emit(Body::Reload(Note {
+            message: message.clone(),
+        }));
+        Ok(message)
+    }
+
+    /// Attaches to interfaces that are named now and detaches from those that are named no more.
+    fn follow_interfaces(&mut self, before: &Config) {
+        let config = Arc::clone(&self.config);
+        let gone = before.agent.interfaces.iter();
+        for iface in gone.filter(|iface| !config.agent.interfaces.contains(iface)) {
+            let datapath = &mut self.filter.datapath;
+            let removed =
+                self.interfaces
+                    .remove(datapath, iface, "not in the configuration any more");
+            match removed {
+                Ok(event) => self.emit_all(event),
+                Err(error) => self.emit(Body::error(error.to_string())),
+            }
+        }
+        for iface in &config.agent.interfaces {
+            self.interfaces.want(iface, wishes::wish(&config));
+        }
+        self.look_at_interfaces();
+    }
+}
+
+fn sentence(restarts: &[&str]) -> String {
+    if restarts.is_empty() {
+        return "the configuration is in force".into();
+    }
+    format!(
+        "the configuration is in force, except {}: restart the agent for that",
+        restarts.join(", ")
+    )
+}

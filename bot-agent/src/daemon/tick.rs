@@ -1,0 +1,135 @@
+//! What happens once a second.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use super::{Daemon, mode::Ended, wishes};
+use crate::{
+    control::protocol::Failure,
+    event::{Body, Bypass, ModeChange, RuleChange},
+    host::{self, served},
+    rules::rule::{Origin, Rule},
+    store::Change,
+};
+
+/// The loop's clock.
+pub(super) const PERIOD: Duration = Duration::from_secs(1);
+
+/// Troubles that may come again each second, by what was being done.
+pub(super) type Troubles = BTreeMap<String, String>;
+
+impl Daemon {
+    pub(super) fn tick(&mut self) {
+        let now = host::now();
+        self.expire_rules();
+        self.expire_mode();
+        if let Some(result) = self.filter.retry(now) {
+            self.trouble_of("enforcing the rules", &result);
+        }
+        self.look_at_host();
+        for outcome in self.assembler.expire(now.boot_ns) {
+            self.outcome(&outcome);
+        }
+        self.sink.tick(now);
+    }
+
+    /// Tells of a trouble when it begins and when it changes.
+    pub(super) fn trouble(&mut self, doing: &str, message: Option<String>) {
+        match message {
+            None => {
+                self.troubles.remove(doing);
+            }
+            Some(message) if self.troubles.get(doing) == Some(&message) => {}
+            Some(message) => {
+                self.troubles.insert(doing.to_owned(), message.clone());
+                self.emit(Body::error(message));
+            }
+        }
+    }
+
+    fn trouble_of(&mut self, doing: &str, result: &Result<(), Failure>) {
+        let message = result.as_ref().err();
+        self.trouble(doing, message.map(|error| format!("{doing}: {error}")));
+    }
+
+    fn expire_rules(&mut self) {
+        let (ended, result) = self.filter.expire(host::now());
+        self.emit_all(
+            ended
+                .iter()
+                .map(|rule| Body::RuleExpired(RuleChange::of(rule))),
+        );
+        if !ended.is_empty() {
+            self.trouble_of("ending rules", &result);
+        }
+    }
+
+    fn expire_mode(&mut self) {
+        let ended = self.mode.expire(host::now());
+        if ended.is_empty() {
+            return;
+        }
+        for what in ended {
+            match what {
+                Ended::Enforce => self.emit(Body::Mode(ModeChange {
+                    mode: "monitor".into(),
+                    until: None,
+                    reason: "enforcing was not confirmed in time".into(),
+                })),
+                Ended::Bypass(bypass) => {
+                    let stored = self.filter.store.commit(&[Change::Bypass(None)]);
+                    let message = stored.err().map(|error| error.to_string());
+                    self.trouble("storing the end of the bypass", message);
+                    self.emit(Body::Bypass(Bypass {
+                        active: false,
+                        until: None,
+                        reason: format!("its time is over ({})", bypass.reason),
+                    }));
+                }
+            }
+        }
+        // The kernel has fallen back by itself; its words are tidied up.
+        let result = self.write_settings();
+        self.trouble_of("writing the mode", &result);
+    }
+
+    /// Served ports and protected addresses, as the host is now.
+    pub(super) fn look_at_host(&mut self) {
+        let result = self.refresh_ports();
+        self.trouble("looking for served ports", result.err());
+        let result = self.refresh_protected();
+        self.trouble("looking for protected addresses", result.err());
+    }
+
+    fn refresh_ports(&mut self) -> Result<(), String> {
+        let served = served::listening().map_err(|error| error.to_string())?;
+        let ports = wishes::ports(&self.config, &served, self.finder.sshd_ports());
+        let set = self.filter.datapath.set_ports(&ports);
+        set.map_err(|error| error.to_string())?;
+        self.ports = ports;
+        Ok(())
+    }
+
+    fn refresh_protected(&mut self) -> Result<(), String> {
+        let found = self.finder.find().map_err(|error| error.to_string())?;
+        let drafts = wishes::protected(&self.config, found);
+        let ours = |origin: &Origin| matches!(origin, Origin::Protected(_));
+        let (synced, result) = self.filter.sync(ours, drafts, host::now());
+        let added: Vec<Rule> = synced
+            .added
+            .iter()
+            .filter_map(|id| self.filter.rules().get(*id).cloned())
+            .collect();
+        self.emit_all(
+            synced
+                .removed
+                .iter()
+                .map(|rule| Body::RuleRemoved(RuleChange::of(rule))),
+        );
+        self.emit_all(
+            added
+                .iter()
+                .map(|rule| Body::RuleAdded(RuleChange::of(rule))),
+        );
+        result.map_err(|error| error.to_string())
+    }
+}

@@ -1,0 +1,109 @@
+//! Taking the filter off again.
+
+use std::{
+    path::{Path, PathBuf},
+    time::{Duration, Instant},
+};
+
+use super::{
+    attachment::is_on,
+    error::{AttachError, folder},
+    folder::{PinFolder, names_in, remove_if_empty},
+    link::{self, Pin},
+    open::Datapath,
+};
+use crate::host::interface;
+
+/// The kernel releases a link some milliseconds after its last pin is gone.
+const RELEASE: Duration = Duration::from_secs(2);
+
+/// What [`detach_all`] removed and what it left.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Detached {
+    /// Interfaces that are free now; indexes where the name is not known here.
+    pub interfaces: Vec<String>,
+    /// Pinned tables and programs removed.
+    pub pins: usize,
+    /// Paths in the pin folder that are not ours and were left.
+    pub left: Vec<PathBuf>,
+}
+
+impl Datapath {
+    /// Takes the filter off one interface. `false`: it was not on it.
+    pub fn detach(&mut self, iface: &str) -> Result<bool, AttachError> {
+        let Some(interface) = interface::by_name(iface)? else {
+            return Ok(false);
+        };
+        let pins: Vec<Pin> = link::scan(&self.folder)?
+            .into_iter()
+            .filter(|pin| is_on(pin, &interface))
+            .collect();
+        let found = !pins.is_empty();
+        release(pins)?;
+        Ok(found)
+    }
+}
+
+/// Removes everything that any agent of any layout version pinned under `pin_dir`: links first,
+/// so that nothing filters by tables that go, then programs and tables, then the folders. Works
+/// with no daemon; one that runs must be stopped first.
+pub fn detach_all(pin_dir: &Path) -> Result<Detached, AttachError> {
+    let Some(pins) = PinFolder::find(pin_dir)? else {
+        return Ok(Detached::default());
+    };
+    let mut detached = Detached::default();
+
+    let interfaces = interface::list()?;
+    let links = link::scan(&pins)?;
+    for pin in links.iter().filter(|pin| pin.ifindex != 0) {
+        let interface = interfaces.iter().find(|it| is_on(pin, it));
+        let name = interface.map_or_else(|| format!("#{}", pin.ifindex), |it| it.name.clone());
+        if !detached.interfaces.contains(&name) {
+            detached.interfaces.push(name);
+        }
+    }
+    release(links)?;
+
+    for layout in pins.layouts()? {
+        detached.pins += layout.remove()?;
+    }
+    remove_if_empty(pin_dir)?;
+    if pin_dir.exists() {
+        let left = names_in(pin_dir).map_err(folder("listing", pin_dir))?;
+        detached.left = left.iter().map(|name| pin_dir.join(name)).collect();
+    }
+    Ok(detached)
+}
+
+/// Removes pins and closes their links, then waits until the kernel has let go of the interfaces:
+/// who attaches next must not find the old program there.
+fn release(pins: Vec<Pin>) -> Result<(), AttachError> {
+    let mut programs = Vec::new();
+    for Pin {
+        path,
+        ifindex,
+        program,
+        link,
+        ..
+    } in pins
+    {
+        link::unpin(&path)?;
+        drop(link);
+        programs.push((ifindex, program));
+    }
+    let deadline = Instant::now() + RELEASE;
+    while !programs.is_empty() && Instant::now() < deadline {
+        let interfaces = interface::list()?;
+        let held = |(ifindex, program): &(u32, u32)| {
+            interfaces.iter().any(|interface| {
+                interface.index == *ifindex
+                    && interface.xdp.is_some_and(|xdp| xdp.program == *program)
+            })
+        };
+        programs.retain(held);
+        if !programs.is_empty() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+    Ok(())
+}

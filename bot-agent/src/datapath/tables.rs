@@ -1,0 +1,291 @@
+//! The tables that the programs decide by, and the counters they keep.
+//!
+//! Values cross as the bytes of bot-common's zerocopy types. Used by the daemon through
+//! [`super::Datapath`] and by commands without a daemon through [`super::Pinned`].
+
+use aya::maps::{
+    Array, Map, MapData, MapError, PerCpuArray, PerCpuValues,
+    lpm_trie::{Key, LpmTrie},
+};
+use bot_common::{
+    abi::{
+        counter::{COUNTERS, Counter, Hits},
+        names,
+        ports::{PORT_WORDS, PortWord},
+        settings::Settings,
+        verdict::{MAX_CHAIN, Verdict, VerdictId},
+    },
+    address::Address,
+};
+use zerocopy::transmute;
+
+use super::{
+    error::Error,
+    ports::Written,
+    reason::{map_errno, map_reason},
+};
+use crate::rules::prefix::Prefix;
+
+/// The typed maps.
+pub struct Tables {
+    prefixes: LpmTrie<MapData, [u8; size_of::<Address>()], u32>,
+    verdicts: Array<MapData, [u8; size_of::<Verdict>()]>,
+    hits: PerCpuArray<MapData, [u8; size_of::<Hits>()]>,
+    counters: PerCpuArray<MapData, [u8; size_of::<Hits>()]>,
+    pub(super) settings: Array<MapData, [u8; size_of::<Settings>()]>,
+    pub(super) ports: Array<MapData, [u8; size_of::<PortWord>()]>,
+    pub(super) written: Written,
+}
+
+/// Why a table could not be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum TableError {
+    /// The prefix store is full.
+    #[error(
+        "the prefix table is full at {prefix}; raise `[tables] prefixes` in the configuration, then \
+         `bot-agent detach` and start again"
+    )]
+    Full {
+        /// The prefix that found no room.
+        prefix: Prefix,
+    },
+    /// The kernel refused.
+    #[error("{action} {table}: {}", map_reason(source))]
+    Access {
+        /// Reading or writing.
+        action: &'static str,
+        /// The table.
+        table: &'static str,
+        /// The kernel's reason.
+        source: MapError,
+    },
+}
+
+impl TableError {
+    /// The kernel's error number, if there is one.
+    pub fn errno(&self) -> Option<i32> {
+        match self {
+            Self::Full { .. } => Some(libc::ENOSPC),
+            Self::Access { source, .. } => map_errno(source),
+        }
+    }
+}
+
+impl Tables {
+    /// Types the maps that `map` finds by name.
+    pub(super) fn new(
+        map: &mut dyn FnMut(&'static str) -> Result<Map, Error>,
+    ) -> Result<Self, Error> {
+        fn typed<M: TryFrom<Map, Error = MapError>>(
+            map: &mut dyn FnMut(&'static str) -> Result<Map, Error>,
+            name: &'static str,
+        ) -> Result<M, Error> {
+            M::try_from(map(name)?).map_err(|source| Error::Map { name, source })
+        }
+        Ok(Self {
+            prefixes: typed(map, names::MAP_PREFIXES)?,
+            verdicts: typed(map, names::MAP_VERDICTS)?,
+            hits: typed(map, names::MAP_VERDICT_HITS)?,
+            counters: typed(map, names::MAP_COUNTERS)?,
+            settings: typed(map, names::MAP_SETTINGS)?,
+            ports: typed(map, names::MAP_PORTS)?,
+            written: Written::default(),
+        })
+    }
+
+    /// How many verdict ids the tables hold, [`VerdictId::NONE`] included.
+    pub fn verdict_ids(&self) -> u32 {
+        self.verdicts.len()
+    }
+
+    /// Every prefix and the id it refers to, in no order.
+    pub fn prefixes(&self) -> Result<Vec<(Prefix, VerdictId)>, TableError> {
+        self.prefixes
+            .iter()
+            .map(|entry| {
+                let (key, id) = entry.map_err(reading(names::MAP_PREFIXES))?;
+                Ok((prefix(&key), id_of(id)))
+            })
+            .collect()
+    }
+
+    /// The terms of every id that are not all zero.
+    pub fn verdicts(&self) -> Result<Vec<(VerdictId, Verdict)>, TableError> {
+        let mut found = Vec::new();
+        for id in (0..self.verdicts.len()).filter_map(VerdictId::new) {
+            let bytes = self.verdict_bytes(id)?;
+            if bytes != [0; size_of::<Verdict>()] {
+                found.push((id, transmute!(bytes)));
+            }
+        }
+        Ok(found)
+    }
+
+    /// What the kernel's own table says about an address: the id its longest prefix refers to,
+    /// and the terms of that id and of those that follow it by expiry. Terms that apply already
+    /// or no more are for the caller to judge: the kernel does, packet by packet.
+    pub fn lookup(&self, address: Address) -> Result<(VerdictId, Vec<Verdict>), TableError> {
+        let first = match self.prefixes.get(&Key::new(128, address.octets()), 0) {
+            Ok(id) => id_of(id),
+            Err(MapError::KeyNotFound) => VerdictId::NONE,
+            Err(source) => return Err(reading(names::MAP_PREFIXES)(source)),
+        };
+        let mut chain = Vec::new();
+        let mut next = first;
+        while next != VerdictId::NONE && chain.len() < MAX_CHAIN {
+            let verdict: Verdict = transmute!(self.verdict_bytes(next)?);
+            chain.push(verdict);
+            next = verdict.then;
+        }
+        Ok((first, chain))
+    }
+
+    /// Every counter, summed over the CPUs.
+    pub fn counters(&self) -> Result<Vec<(Counter, Hits)>, TableError> {
+        debug_assert_eq!(self.counters.len(), COUNTERS);
+        Counter::all()
+            .map(|counter| {
+                let values = self
+                    .counters
+                    .get(&counter.index(), 0)
+                    .map_err(reading(names::MAP_COUNTERS))?;
+                Ok((counter, sum(&values)))
+            })
+            .collect()
+    }
+
+    /// Hits of each id, summed over the CPUs, in the order asked.
+    pub fn hits(&self, ids: &[VerdictId]) -> Result<Vec<Hits>, TableError> {
+        ids.iter()
+            .map(|id| {
+                let values = self
+                    .hits
+                    .get(&id.get(), 0)
+                    .map_err(reading(names::MAP_VERDICT_HITS))?;
+                Ok(sum(&values))
+            })
+            .collect()
+    }
+
+    /// Sets the hits of an id to zero. A packet that counts at the same moment may survive it.
+    pub fn reset_hits(&mut self, id: VerdictId) -> Result<(), TableError> {
+        let cpus = aya::util::nr_cpus().map_err(|(_, error)| error);
+        let zeros = cpus
+            .and_then(|cpus| PerCpuValues::try_from(vec![[0; size_of::<Hits>()]; cpus]))
+            .map_err(|error| writing(names::MAP_VERDICT_HITS)(error.into()))?;
+        self.hits
+            .set(id.get(), zeros, 0)
+            .map_err(writing(names::MAP_VERDICT_HITS))
+    }
+
+    /// Writes the terms of an id. No prefix may refer to it yet.
+    pub(super) fn write_verdict(
+        &mut self,
+        id: VerdictId,
+        verdict: Verdict,
+    ) -> Result<(), TableError> {
+        let bytes: [u8; size_of::<Verdict>()] = transmute!(verdict);
+        self.verdicts
+            .set(id.get(), bytes, 0)
+            .map_err(writing(names::MAP_VERDICTS))
+    }
+
+    /// Makes a prefix refer to an id, in one step for readers.
+    pub(super) fn upsert(&mut self, prefix: Prefix, id: VerdictId) -> Result<(), TableError> {
+        match self.prefixes.insert(&key(prefix), id.get(), 0) {
+            Ok(()) => Ok(()),
+            Err(source) if map_errno(&source) == Some(libc::ENOSPC) => {
+                Err(TableError::Full { prefix })
+            }
+            Err(source) => Err(writing(names::MAP_PREFIXES)(source)),
+        }
+    }
+
+    /// Takes a prefix out; one that is not there is no error.
+    pub(super) fn remove(&mut self, prefix: Prefix) -> Result<(), TableError> {
+        match self.prefixes.remove(&key(prefix)) {
+            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
+            Err(source) if map_errno(&source) == Some(libc::ENOENT) => Ok(()),
+            Err(source) => Err(writing(names::MAP_PREFIXES)(source)),
+        }
+    }
+
+    fn verdict_bytes(&self, id: VerdictId) -> Result<[u8; size_of::<Verdict>()], TableError> {
+        self.verdicts
+            .get(&id.get(), 0)
+            .map_err(reading(names::MAP_VERDICTS))
+    }
+
+    /// Entries of the port table.
+    pub(super) fn port_words() -> std::ops::Range<u32> {
+        0..PORT_WORDS
+    }
+}
+
+pub(super) fn reading(table: &'static str) -> impl FnOnce(MapError) -> TableError {
+    move |source| TableError::Access {
+        action: "reading",
+        table,
+        source,
+    }
+}
+
+pub(super) fn writing(table: &'static str) -> impl FnOnce(MapError) -> TableError {
+    move |source| TableError::Access {
+        action: "writing",
+        table,
+        source,
+    }
+}
+
+fn key(prefix: Prefix) -> Key<[u8; size_of::<Address>()]> {
+    let key = prefix.key();
+    Key::new(key.bits, key.address.octets())
+}
+
+fn prefix(key: &Key<[u8; size_of::<Address>()]>) -> Prefix {
+    let bits = u8::try_from(key.prefix_len()).unwrap_or(128);
+    Prefix::host(Address::from_v6(key.data()).to_ip()).shortened(bits)
+}
+
+/// The kernel's programs take ids beyond the last for none as well.
+fn id_of(id: u32) -> VerdictId {
+    VerdictId::new(id).unwrap_or(VerdictId::NONE)
+}
+
+fn sum(values: &[[u8; size_of::<Hits>()]]) -> Hits {
+    values.iter().fold(Hits::default(), |total, bytes| {
+        let hits: Hits = transmute!(*bytes);
+        Hits {
+            packets: total.packets.saturating_add(hits.packets),
+            bytes: total.bytes.saturating_add(hits.bytes),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_come_back_as_the_prefixes_they_were_made_of() {
+        for text in [
+            "192.0.2.7",
+            "10.0.0.0/8",
+            "0.0.0.0/0",
+            "2001:db8::/32",
+            "::/0",
+            "::/90",
+        ] {
+            let given: Prefix = text.parse().unwrap();
+            assert_eq!(prefix(&key(given)), given);
+        }
+    }
+
+    #[test]
+    fn counts_are_summed_over_the_cpus() {
+        let cpu = |packets, bytes| transmute!(Hits { packets, bytes });
+        let total = sum(&[cpu(1, 60), cpu(2, 120), cpu(u64::MAX, 0)]);
+        assert_eq!((total.packets, total.bytes), (u64::MAX, 180));
+    }
+}
