@@ -41,10 +41,11 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
         xdp: args.xdp,
         replace: args.replace,
     };
-    match client.call(&request)? {
-        Response::Attached(interfaces) => write(&interfaces, global.output, out)?,
-        other => return Err(client.unexpected(&other).into()),
-    }
+    let answer = client.call(&request)?;
+    let Response::Attached(interfaces) = answer else {
+        return Err(client.unexpected(&answer).into());
+    };
+    write(&interfaces, global.output, out)?;
     Ok(ExitCode::Ok)
 }
 

@@ -39,10 +39,11 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
                 reason: args.reason.clone(),
                 seconds: args.limit.map(|limit| limit.as_secs()),
             };
-            match client.call(&request)? {
-                Response::Mode(view) => view,
-                other => return Err(client.unexpected(&other).into()),
-            }
+            let answer = client.call(&request)?;
+            let Response::Mode(view) = answer else {
+                return Err(client.unexpected(&answer).into());
+            };
+            view
         }
         Whom::Tables(mut tables, places) => {
             tables.bypass(args.reason.clone(), args.limit, &places.state_dir)?

@@ -35,10 +35,13 @@ pub(super) struct Args {
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let address = args.address.to_canonical();
     let check: Check = match offline::find(global)? {
-        Whom::Agent(mut client) => match client.call(&Request::Check { address })? {
-            Response::Check(check) => *check,
-            other => return Err(client.unexpected(&other).into()),
-        },
+        Whom::Agent(mut client) => {
+            let answer = client.call(&Request::Check { address })?;
+            let Response::Check(check) = answer else {
+                return Err(client.unexpected(&answer).into());
+            };
+            *check
+        }
         Whom::Tables(tables, places) => tables.check(address, &places.state_dir)?,
     };
     match global.output {

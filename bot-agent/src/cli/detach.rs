@@ -40,17 +40,16 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
             let request = Request::Detach {
                 iface: iface.clone(),
             };
-            match client.call(&request)? {
-                Response::Attached(interfaces) => {
-                    attach::write(&interfaces, global.output, out)?;
-                    if iface.is_none() && global.output == Output::Human {
-                        writeln!(
-                            out,
-                            "the tables stay while the agent runs: stop it and detach again to remove them"
-                        )?;
-                    }
-                }
-                other => return Err(client.unexpected(&other).into()),
+            let answer = client.call(&request)?;
+            let Response::Attached(interfaces) = answer else {
+                return Err(client.unexpected(&answer).into());
+            };
+            attach::write(&interfaces, global.output, out)?;
+            if iface.is_none() && global.output == Output::Human {
+                writeln!(
+                    out,
+                    "the tables stay while the agent runs: stop it and detach again to remove them"
+                )?;
             }
         }
         (Err(error @ ClientError::NotRunning { .. }), Some(_)) => {

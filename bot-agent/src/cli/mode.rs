@@ -63,10 +63,11 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
 /// Asks for something that is answered with the mode.
 pub(super) fn ask(request: &Request, global: &Global) -> anyhow::Result<ModeView> {
     let mut client = global.connect()?;
-    match client.call(request)? {
-        Response::Mode(mode) => Ok(mode),
-        other => Err(client.unexpected(&other).into()),
-    }
+    let answer = client.call(request)?;
+    let Response::Mode(mode) = answer else {
+        return Err(client.unexpected(&answer).into());
+    };
+    Ok(mode)
 }
 
 /// Writes the mode.

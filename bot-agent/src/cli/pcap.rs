@@ -209,15 +209,15 @@ mod tests {
             .join(name)
     }
 
-    fn printed(file: PathBuf, output: Format) -> (String, anyhow::Result<()>) {
+    fn printed(file: PathBuf, output: Output) -> (String, anyhow::Result<()>) {
         let mut out = Vec::new();
-        let result = print(&Args { file, output }, &mut out);
+        let result = run(&Args { file }, output, &mut out).map(drop);
         (String::from_utf8(out).unwrap(), result)
     }
 
     #[test]
     fn human_lines_say_who_connected_where_with_what() {
-        let (text, result) = printed(capture("python_ipv6_cooked.pcap.gz"), Format::Human);
+        let (text, result) = printed(capture("python_ipv6_cooked.pcap.gz"), Output::Human);
         result.unwrap();
         let (_, rest) = text.split_once("Z ").unwrap();
         assert_eq!(
@@ -228,7 +228,7 @@ mod tests {
 
     #[test]
     fn json_is_an_object_a_line_with_exactly_these_keys() {
-        let (text, result) = printed(capture("openssl_retry.pcapng"), Format::Json);
+        let (text, result) = printed(capture("openssl_retry.pcapng"), Output::Json);
         result.unwrap();
         assert_eq!(text.lines().count(), 2);
         for line in text.lines() {
@@ -242,13 +242,13 @@ mod tests {
             assert_eq!(object["sni"], "demo.example");
             object["ts"].as_str().unwrap().parse::<Timestamp>().unwrap();
         }
-        let (text, _) = printed(capture("openssl_tls12.pcap"), Format::Json);
+        let (text, _) = printed(capture("openssl_tls12.pcap"), Output::Json);
         assert!(text.contains(r#""sni":null,"alpn":[],"#), "{text}");
     }
 
     #[test]
     fn tsv_has_a_header_and_as_many_cells_in_every_line() {
-        let (text, result) = printed(capture("openssl_tls12.pcap"), Format::Tsv);
+        let (text, result) = printed(capture("openssl_tls12.pcap"), Output::Raw);
         result.unwrap();
         let lines: Vec<Vec<&str>> = text
             .lines()
@@ -266,7 +266,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("cut.pcap");
         fs::write(&file, &whole[..whole.len() - 10]).unwrap();
-        let (text, result) = printed(file.clone(), Format::Human);
+        let (text, result) = printed(file.clone(), Output::Human);
         assert_eq!(text.lines().count(), 1);
         let line = format!("{:#}", result.unwrap_err());
         assert_eq!(
@@ -280,11 +280,11 @@ mod tests {
 
     #[test]
     fn what_cannot_be_opened_or_is_no_capture_is_named() {
-        let missing = printed(PathBuf::from("/nonexistent.pcap"), Format::Json)
+        let missing = printed(PathBuf::from("/nonexistent.pcap"), Output::Json)
             .1
             .unwrap_err();
         assert!(format!("{missing:#}").starts_with("cannot open /nonexistent.pcap: "));
-        let table = printed(capture("expected.tsv"), Format::Json)
+        let table = printed(capture("expected.tsv"), Output::Json)
             .1
             .unwrap_err();
         assert!(

@@ -34,6 +34,10 @@ const WIDE_UNITS: u128 = 65_536;
 const WIDE_ENTRIES: usize = 1_000;
 
 /// Options of commands that make rules.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 #[derive(Args, Clone, Debug)]
 pub(super) struct PutArgs {
     /// Addresses (192.0.2.7), networks (198.51.100.0/24) and ranges (192.0.2.7-192.0.2.19)
@@ -194,10 +198,10 @@ fn send(
             let (done, all) = (number * MAX_TARGETS, targets.len());
             answer.with_context(|| format!("{done} of {all} targets are done, the rest is not"))?
         };
-        match answer {
-            Response::Changed(changed) => add(&mut sum, *changed),
-            other => return Err(client.unexpected(&other).into()),
-        }
+        let Response::Changed(changed) = answer else {
+            return Err(client.unexpected(&answer).into());
+        };
+        add(&mut sum, *changed);
     }
     Ok(sum)
 }

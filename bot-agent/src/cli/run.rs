@@ -11,8 +11,8 @@ use super::global::Global;
 /// Load the filter, attach it, and serve until stopped
 ///
 /// When this ends, however it ends, the kernel filters on as it did; `bot-agent detach` takes the
-/// filter off. Started as root it becomes the configured user and keeps CAP_BPF, CAP_NET_ADMIN and
-/// CAP_PERFMON only.
+/// filter off. Started as root it becomes the configured user and gives up every privilege but the
+/// three capabilities that it needs.
 #[derive(clap::Args, Clone, Debug)]
 #[command(after_help = "\
 Examples:
@@ -41,7 +41,7 @@ pub(super) fn run(args: &Args, global: &Global) -> anyhow::Result<ExitCode> {
         xdp,
         replace: config.xdp.replace,
     });
-    daemon::run(Start {
+    daemon::run(&Start {
         places: global.places(&config),
         config,
         config_path: global.config_path().to_owned(),

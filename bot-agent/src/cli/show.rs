@@ -1,6 +1,10 @@
 //! Answers as people read them, and as shell pipelines do.
 //!
 //! Reasons and names may come from anywhere, so all free text goes through [`Safe`].
+#![expect(
+    clippy::format_push_string,
+    reason = "`write!` into a String needs its result thrown away"
+)]
 
 use std::{io::Write, time::Duration};
 
@@ -399,7 +403,7 @@ pub(super) fn grouped(number: u128) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position) % 3 == 0 {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -49,10 +49,10 @@ pub(super) fn run(
             targets: targets.collect(),
             dry_run: args.dry_run,
         }))?;
-        match answer {
-            Response::Taken(taken) => add(&mut sum, *taken),
-            other => return Err(client.unexpected(&other).into()),
-        }
+        let Response::Taken(taken) = answer else {
+            return Err(client.unexpected(&answer).into());
+        };
+        add(&mut sum, *taken);
     }
     match global.output {
         Output::Human => writeln!(out, "{}", show::taken(&sum))?,

@@ -81,9 +81,9 @@ impl Filter {
             let mut message =
                 format!("the kernel refused ({error}); the rules are what they were before");
             if let Err(error) = self.store.commit(&edit.undo) {
-                message.push_str(&format!(
-                    ", but the store could not be taken back ({error}): the change may come at the next start"
-                ));
+                message = format!(
+                    "{message}, but the store could not be taken back ({error}): the change may come at the next start"
+                );
             }
             self.read_anew(now);
             return Err(failed(message));
@@ -247,7 +247,9 @@ impl Filter {
                 && let Ok(hits) = self.datapath.hits(&[id])
             {
                 let kept = self.kept_hits.entry(rule).or_default();
-                hits.into_iter().for_each(|hits| add(kept, hits));
+                for hits in hits {
+                    add(kept, hits);
+                }
             }
         }
     }

@@ -197,10 +197,18 @@ impl Interfaces {
 
 /// An attachment for people.
 pub(super) fn view_of(attachment: &Attachment) -> Interface {
+    let elsewhere = attachment.iface.is_empty();
     Interface {
-        iface: attachment.iface.clone(),
+        iface: if elsewhere {
+            format!("#{}", attachment.ifindex)
+        } else {
+            attachment.iface.clone()
+        },
         ifindex: Some(attachment.ifindex),
-        xdp: attachment.mode.map(|mode| mode.to_string()),
+        xdp: attachment
+            .mode
+            .map(|mode| mode.to_string())
+            .or_else(|| elsewhere.then(|| "in another network namespace".to_owned())),
         program: attachment.program.map(|program| {
             match program {
                 EntryPoint::Frags => "frags",

@@ -77,6 +77,8 @@ struct Daemon {
     assembler: FlowAssembler,
     finder: Finder,
     ports: PortSets,
+    /// From when everything is in place and attached.
+    running: bool,
     /// The last message of each recurring trouble, so that it is told once.
     troubles: tick::Troubles,
 }
@@ -172,7 +174,7 @@ impl Daemon {
         let cause = self.filter.cause(report.verdict, report.src, now);
         let names = self.interfaces.names();
         if let Some(body) = observe::dropped(report, cause, &names) {
-            self.sink.emit(now, body);
+            self.sink.emit(now.at(report.time), body);
         }
     }
 
@@ -189,7 +191,8 @@ impl Daemon {
             return;
         };
         let (action, cause) = self.fate_of(outcome.flow.src);
-        self.emit(observe::hello(outcome.flow, hello, action, cause));
+        let body = observe::hello(outcome.flow, hello, action, cause);
+        self.sink.emit(host::now().at(outcome.began), body);
     }
 
     /// What becomes of a source's packets now, by the kernel's own table.

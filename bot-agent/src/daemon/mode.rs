@@ -267,7 +267,7 @@ mod tests {
     use super::*;
     use crate::rules::time::BootId;
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     fn now(seconds: u64) -> Now {
         Now {

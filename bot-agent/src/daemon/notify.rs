@@ -1,4 +1,4 @@
-//! Tells systemd how the agent is (sd_notify(3)), if it asked.
+//! Tells systemd how the agent is (`sd_notify(3)`), if it asked.
 
 use std::{
     env, io,

@@ -61,7 +61,10 @@ impl Daemon {
 
     pub(super) fn list(&self, list: &List) -> Result<Vec<Response>, Failure> {
         let now = host::now();
-        let hits = self.filter.hits().map_err(failed)?;
+        let hits = self
+            .filter
+            .hits()
+            .map_err(|error| failed(error.to_string()))?;
         let wanted = |rule: &&Rule| {
             (list.protected || !matches!(rule.origin, Origin::Protected(_)))
                 && list.action.is_none_or(|action| rule.action == action)
@@ -86,10 +89,16 @@ impl Daemon {
     pub(super) fn check(&self, address: IpAddr) -> Result<Response, Failure> {
         let now = host::now();
         let address = address.into();
-        let hits = self.filter.hits().map_err(failed)?;
+        let hits = self
+            .filter
+            .hits()
+            .map_err(|error| failed(error.to_string()))?;
         let facts = Facts {
             address,
-            chain: self.filter.lookup(address).map_err(failed)?,
+            chain: self
+                .filter
+                .lookup(address)
+                .map_err(|error| failed(error.to_string()))?,
             mode: self.mode.view(now),
             rules: self.filter.rules(),
             notes: Vec::new(),
@@ -100,6 +109,6 @@ impl Daemon {
     }
 }
 
-pub(super) fn failed(error: impl ToString) -> Failure {
-    Failure::new(FailureCode::Failed, error.to_string())
+pub(super) fn failed(error: impl Into<String>) -> Failure {
+    Failure::new(FailureCode::Failed, error)
 }

@@ -21,7 +21,11 @@ use crate::{
 impl Daemon {
     pub(super) fn status(&self) -> Result<Response, Failure> {
         let now = host::now();
-        let read = self.filter.datapath.counters().map_err(failed)?;
+        let read = self
+            .filter
+            .datapath
+            .counters()
+            .map_err(|error| failed(error.to_string()))?;
         let mut counters = counters(&read);
         counters.insert("hellos".into(), self.hello_counters());
         let mut notes = lost(&read);

@@ -114,6 +114,10 @@ impl Daemon {
         let drafts = wishes::protected(&self.config, found);
         let ours = |origin: &Origin| matches!(origin, Origin::Protected(_));
         let (synced, result) = self.filter.sync(ours, drafts, host::now());
+        if !self.running {
+            // The first look: what every host has is no news.
+            return result.map_err(|error| error.to_string());
+        }
         let added: Vec<Rule> = synced
             .added
             .iter()
