@@ -85,7 +85,7 @@ fn stream(capture: &[u8]) -> Vec<u8> {
             .expect("a hello comes");
         hellos.push(&frame, &mut seen);
         let mut packet = Packet::default();
-        walk_ethernet(&frame.data[..], &mut packet).expect("an IP packet");
+        walk_ethernet(frame.data, &mut packet).expect("an IP packet");
         let from = packet.payload_offset as usize;
         stream.extend_from_slice(&frame.data[from..from + packet.payload_len as usize]);
     }

@@ -27,6 +27,17 @@ use zerocopy::FromBytes;
 
 use self::value::Plain;
 
+/// A loaded program for a test, or an end of the test where it may be skipped.
+#[macro_export]
+macro_rules! kernel {
+    () => {{
+        if !$crate::privilege::is_root(module_path!()) {
+            return;
+        }
+        $crate::kernel::Kernel::load()
+    }};
+}
+
 /// Which entry point runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Entry {

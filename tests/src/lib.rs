@@ -1,7 +1,8 @@
 //! Worlds for tests: frames, the kernel program with its tables, privileges.
 //!
-//! The tests themselves lie in `tests/`, one binary per height: `walk` and `verdicts` run packets
-//! through `BPF_PROG_TEST_RUN`, `verifier` keeps the program's budget.
+//! The tests themselves lie in `tests/`, one binary per height: `walk`, `verdicts` and `hellos` run packets
+//! through `BPF_PROG_TEST_RUN`, `verifier` keeps the program's budget, `datapath`, `host` and `vlan` use real
+//! interfaces, `cli`, `e2e` and `restart` the agent itself.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
