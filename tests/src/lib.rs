@@ -13,9 +13,13 @@
     reason = "test support: a broken assumption ends the test"
 )]
 
+pub mod agent;
 pub mod bpffs;
+pub mod clients;
 pub mod frame;
 pub mod generate;
 pub mod kernel;
+pub mod lab;
 pub mod netns;
 pub mod privilege;
+pub mod traffic;
