@@ -45,7 +45,7 @@ impl TlsServer {
         let mut process = host
             .command("openssl")
             .args(["s_server", "-www", "-alpn", "http/1.1"])
-            .args(["-accept", &format!("[::]:{PORT}")])
+            .args(["-accept", &PORT.to_string()])
             .arg("-key")
             .arg(&key)
             .arg("-cert")
@@ -100,7 +100,7 @@ impl Client {
         Self::Chrome,
     ];
 
-    /// Whether this host has it. If not: says so, and under CI fails.
+    /// Whether this host has it; says so if not.
     pub fn is_here(self) -> bool {
         let probe = match self {
             Self::Curl => Command::new("curl").arg("--version").output(),
@@ -141,7 +141,7 @@ impl Client {
             Self::Curl => {
                 let mut command = from.command("curl");
                 command
-                    .args(["--silent", "--insecure", "--max-time", "15"])
+                    .args(["--silent", "--show-error", "--insecure", "--max-time", "15"])
                     .args(["--interface", &src])
                     .args(["--resolve", &format!("{NAME}:{PORT}:{bracketed}")])
                     .arg(format!("https://{NAME}/"));
@@ -166,6 +166,10 @@ impl Client {
             Self::Python => script(from, "python3", PYTHON_CLIENT, &[&src, &dst, &port, NAME]),
             Self::Chrome => script(from, &python(), CHROME_CLIENT, &[&src, &dst, &port, NAME]),
         };
+        for variable in ["http_proxy", "https_proxy", "all_proxy"] {
+            command.env_remove(variable);
+            command.env_remove(variable.to_ascii_uppercase());
+        }
         command.stdin(Stdio::null());
         command
     }
