@@ -6,7 +6,8 @@
 
 /bin/busybox --install -s /bin
 export PATH=/tools:/bin HOME=/tmp TMPDIR=/tmp RUST_BACKTRACE=1 CI=true
-export BOT_AGENT=/bin/bot-agent BOT_VM=1
+# Emulation makes each packet cost milliseconds: the host generates the many.
+export BOT_AGENT=/bin/bot-agent BOT_VM=1 BOT_FRAMES=4000
 
 mount -t proc proc /proc
 mount -t sysfs sysfs /sys
