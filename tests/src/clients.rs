@@ -157,10 +157,11 @@ impl Client {
                 command
                     .args(["s_client", "-connect", &format!("{bracketed}:{PORT}")])
                     .args(["-bind", &bind]);
-                match self {
-                    Self::OpenSsl12 => command.args(["-tls1_2", "-noservername"]),
-                    _ => command.args(["-servername", NAME, "-alpn", "h2,http/1.1"]),
-                };
+                if self == Self::OpenSsl12 {
+                    command.args(["-tls1_2", "-noservername"]);
+                } else {
+                    command.args(["-servername", NAME, "-alpn", "h2,http/1.1"]);
+                }
                 command
             }
             Self::Python => script(from, "python3", PYTHON_CLIENT, &[&src, &dst, &port, NAME]),

@@ -1,7 +1,8 @@
 //! Worlds for tests: frames, the kernel program with its tables, privileges.
 //!
 //! The tests themselves lie in `tests/`, one binary per height: `walk` and `verdicts` run packets
-//! through `BPF_PROG_TEST_RUN`, `verifier` keeps the program's budget.
+//! through `BPF_PROG_TEST_RUN`, `verifier` keeps the program's budget, `datapath` and `host` use the
+//! agent's library in network namespaces, and the rest runs the agent's binary there.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -13,13 +14,16 @@
     reason = "test support: a broken assumption ends the test"
 )]
 
-pub mod agent;
+
 pub mod bpffs;
 pub mod clients;
+pub mod disk;
 pub mod frame;
 pub mod generate;
 pub mod kernel;
 pub mod lab;
 pub mod netns;
 pub mod privilege;
+pub mod recorded;
+pub mod resident;
 pub mod traffic;

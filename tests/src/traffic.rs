@@ -105,7 +105,7 @@ impl Sink {
         let thread = {
             let (counts, end) = (Arc::clone(&counts), Arc::clone(&end));
             thread::spawn(move || {
-                let mut buffer = [0; 65_536];
+                let mut buffer = vec![0; 65_536];
                 while !end.load(Ordering::Relaxed) {
                     if let Ok((_, from)) = socket.recv_from(&mut buffer) {
                         let mut by_source = counts.by_source.lock().expect("counts");

@@ -20,11 +20,11 @@ use std::{
 
 use bot_tests::{
     agent::{Answer, TestAgent, USER, binary, give_to_user},
+    disk::Disk,
     lab::{FRIEND, HOST, IFACE, Lab, NETWORK, STRANGER},
     privilege::is_root,
     traffic::{is_cut_off, listen},
 };
-use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use serde_json::Value;
 
 /// A served port.
@@ -262,19 +262,17 @@ fn a_full_disk_refuses_rules_and_loses_none() {
     let _server = listen(&lab.host, PORT);
     let mut agent = TestAgent::new(&lab.host, "");
     let state = agent.make_state_dir();
-    let disk = Disk::mount(&state);
+    let disk = Disk::mount(&state, "8m");
     give_to_user(&state);
     agent.start(&["-i", IFACE]);
     agent.ok(&["mode", "enforce"]);
     agent.ok(&["block", NETWORK, "--permanent"]);
 
-    let filler = state.join("filler");
-    fill(&filler);
+    let filler = disk.fill();
     let many = agent.path("many");
-    let lines: String = (0..4_000u32)
-        .map(|n| format!("10.{}.{}.1\n", n / 250, n % 250))
-        .collect();
-    fs::write(&many, lines).unwrap();
+    let lines = (0..4_000u32).map(|n| format!("10.{}.{}.1", n / 250, n % 250));
+    let lines: Vec<String> = lines.collect();
+    fs::write(&many, lines.join("\n")).unwrap();
     let block = [
         "block",
         "--from-file",
@@ -354,36 +352,4 @@ fn last_line(answer: &Answer) -> &str {
         .lines()
         .next_back()
         .unwrap_or_default()
-}
-
-/// Takes all the space there is.
-fn fill(path: &Path) {
-    let mut file = fs::File::create(path).unwrap();
-    let block = [0; 4096];
-    while file.write_all(&block).is_ok() {}
-}
-
-/// A small disk on a folder.
-struct Disk<'a>(&'a Path);
-
-impl<'a> Disk<'a> {
-    fn mount(path: &'a Path) -> Self {
-        mount(
-            "tmpfs",
-            path,
-            "tmpfs",
-            MountFlags::empty(),
-            Some(c"size=8m"),
-        )
-        .unwrap();
-        Self(path)
-    }
-}
-
-impl Drop for Disk<'_> {
-    fn drop(&mut self) {
-        if let Err(error) = unmount(self.0, UnmountFlags::DETACH) {
-            eprintln!("unmounting {}: {error}", self.0.display());
-        }
-    }
 }

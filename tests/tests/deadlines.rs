@@ -118,12 +118,7 @@ fn only_a_new_session_confirms_and_then_it_is_for_good() {
         same.error_line().contains("another login session"),
         "{same:?}"
     );
-    assert_eq!(
-        agent.json(&["mode"])["remaining_seconds"]
-            .as_u64()
-            .is_some(),
-        true
-    );
+    assert!(agent.json(&["mode"])["remaining_seconds"].is_u64());
 
     let confirmed = agent.cli_from_new_session(&["confirm"]);
     assert_eq!(confirmed.code, 0, "{confirmed:?}");

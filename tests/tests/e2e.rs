@@ -15,13 +15,14 @@ use std::{
 
 use bot_tests::{
     agent::TestAgent,
-    frame::Frame,
+    frame::{Frame, flag},
     lab::{
         FRIEND, FRIEND6, HOST, HOST6, IFACE, Lab, NETWORK, NETWORK6, PEER_IFACE, STRANGER,
         STRANGER6, address,
     },
     netns::{Ends, veth},
     privilege::is_root,
+    recorded,
     traffic::{Sink, Wire, is_cut_off, listen, reaches},
 };
 use nix::unistd::User;
@@ -29,6 +30,10 @@ use serde_json::Value;
 
 /// A served port.
 const PORT: u16 = 8080;
+/// Sources of the flood.
+const SOURCES: u64 = 2_000;
+/// Lines a second that the log may have in it.
+const BUDGET: usize = 50;
 
 #[test]
 fn a_client_in_the_middle_of_a_blocked_network_is_cut_off_and_nobody_else() {
@@ -238,6 +243,78 @@ fn jumbo_frames_are_filtered() {
 }
 
 #[test]
+fn tagged_frames_are_filtered_and_read_like_others() {
+    if !is_root("tagged_frames_are_filtered_and_read_like_others") {
+        return;
+    }
+    let lab = Lab::new("tagged");
+    let mut agent = TestAgent::new(&lab.host, "");
+    agent.start(&["-i", IFACE]);
+    agent.ok(&["mode", "enforce"]);
+    agent.ok(&["block", NETWORK, "--duration", "1h"]);
+    let wire = Wire::new(&lab.peer, PEER_IFACE);
+    let syn = |source: &str| Frame::from(source).tcp(443, flag::SYN);
+    for frame in [
+        syn("198.51.100.77"),
+        syn("198.51.100.77").vlan(0x8100, 7),
+        syn("198.51.100.77").vlan(0x88a8, 9).vlan(0x8100, 7),
+    ] {
+        wire.send(&frame.bytes());
+    }
+    let hello = recorded::chrome();
+    let at = hello.len() / 2;
+    let data = |seq: u32, part: &[u8]| {
+        let frame = syn("192.0.2.2").tcp(443, flag::DATA).seq(seq).payload(part);
+        frame.vlan(0x88a8, 9).vlan(0x8100, 7).bytes()
+    };
+    wire.send(&syn("192.0.2.2").vlan(0x88a8, 9).vlan(0x8100, 7).bytes());
+    wire.send(&data(1_001, &hello[..at]));
+    wire.send(&data(1_001 + u32::try_from(at).unwrap(), &hello[at..]));
+    let event = agent.event("a hello", |event| event["event"] == "hello");
+    assert_eq!(event["ja4"], recorded::CHROME_JA4);
+    let check = agent.json(&["check", &STRANGER.to_string()]);
+    assert_eq!(check["rule"]["hits"]["packets"], 3);
+}
+
+#[test]
+fn a_configured_interface_may_come_later_and_one_left_out_stays_filtered() {
+    if !is_root("a_configured_interface_may_come_later_and_one_left_out_stays_filtered") {
+        return;
+    }
+    let lab = Lab::new("later");
+    let _server = listen(&lab.host, PORT);
+    lab.part();
+    let mut agent = TestAgent::new(&lab.host, "");
+    let interfaces = agent.path("conf.d/interfaces.toml");
+    fs::write(
+        &interfaces,
+        format!("[agent]\ninterfaces = [\"{IFACE}\"]\n"),
+    )
+    .unwrap();
+    agent.start(&[]);
+    agent.ok(&["mode", "enforce"]);
+    agent.ok(&["block", NETWORK, "--permanent"]);
+    assert!(agent.json(&["status"])["interfaces"][0]["xdp"].is_null());
+    lab.join();
+    agent.event("the attachment", |event| event["event"] == "attach");
+    is_cut_off(&lab.peer, STRANGER, (HOST, PORT));
+
+    // An agent that is not told of it leaves it as it is, and shows it.
+    agent.stop();
+    fs::remove_file(&interfaces).unwrap();
+    agent.start(&["-i", "lo", "--xdp", "generic"]);
+    is_cut_off(&lab.peer, STRANGER, (HOST, PORT));
+    let status = agent.json(&["status"]);
+    let shown = status["interfaces"].as_array().unwrap();
+    assert!(
+        shown.iter().any(|shown| shown["iface"] == IFACE),
+        "{status}"
+    );
+    agent.ok(&["detach", IFACE]);
+    reaches(&lab.peer, STRANGER, (HOST, PORT));
+}
+
+#[test]
 fn what_this_host_cannot_do_without_needs_force() {
     if !is_root("what_this_host_cannot_do_without_needs_force") {
         return;
@@ -321,8 +398,6 @@ fn a_flood_is_counted_in_full_and_told_within_the_budget() {
     if !is_root("a_flood_is_counted_in_full_and_told_within_the_budget") {
         return;
     }
-    const SOURCES: u64 = 2_000;
-    const BUDGET: usize = 50;
     let lab = Lab::new("flood");
     let config = format!("[log]\nbudget_per_second = {BUDGET}\n");
     let mut agent = TestAgent::new(&lab.host, &config);
@@ -332,11 +407,7 @@ fn a_flood_is_counted_in_full_and_told_within_the_budget() {
     let wire = Wire::new(&lab.peer, PEER_IFACE);
     for number in 0..SOURCES {
         let source = format!("10.7.{}.{}", number / 256, number % 256);
-        wire.send(
-            &Frame::from(&source)
-                .tcp(PORT, bot_tests::frame::flag::SYN)
-                .bytes(),
-        );
+        wire.send(&Frame::from(&source).tcp(PORT, flag::SYN).bytes());
     }
     let summary = agent.event("a summary", |event| {
         event["event"] == "suppressed" && event["kind"] == "drop"

@@ -10,13 +10,11 @@
 
 use std::{
     collections::BTreeSet,
-    fs,
     net::IpAddr,
     path::Path,
     process::{Command, Stdio},
 };
 
-use bot_agent::capture::CaptureReader;
 use bot_tests::{
     agent::{Answer, TestAgent, binary},
     clients::{Capture, Client, NAME, PORT, TlsServer},
@@ -24,6 +22,7 @@ use bot_tests::{
     lab::{FRIEND, FRIEND6, HOST, HOST6, IFACE, Lab, NETWORK, PEER_IFACE, STRANGER},
     netns::Namespace,
     privilege::is_root,
+    recorded::{self, CHROME_JA4},
     traffic::Wire,
 };
 use serde_json::Value;
@@ -32,8 +31,6 @@ use serde_json::Value;
 const CURL: &str = "t13d3112h2_e8f1e7e78f70_b26ce05bbdd6";
 /// `openssl s_client -tls1_2 -noservername` of OpenSSL 3.0.
 const OPENSSL_12: &str = "t12i280600_d943125447b4_e7e480e5a997";
-/// Chrome 136. The order of its extensions changes with every connection, its JA4 does not.
-const CHROME: &str = "t13d1516h2_8daaf6152771_d8a2da3f94cd";
 
 #[test]
 fn real_clients_are_fingerprinted_as_an_independent_capture_says() {
@@ -132,7 +129,7 @@ fn segments_out_of_order_twice_and_overlapping_make_the_same_hello() {
     let mut agent = TestAgent::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     let wire = Wire::new(&lab.peer, PEER_IFACE);
-    let bytes = recorded_hello();
+    let bytes = recorded::chrome();
     let len = bytes.len();
     assert!(len > 1_500, "a post-quantum hello");
     let whole: Vec<(usize, usize)> = (0..len).step_by(250).map(|at| (at, at + 250)).collect();
@@ -167,7 +164,7 @@ fn segments_out_of_order_twice_and_overlapping_make_the_same_hello() {
         let hello = agent.event("a hello", |event| {
             event["event"] == "hello" && event["sport"] == sport
         });
-        assert_eq!(hello["ja4"], CHROME, "{order:?}");
+        assert_eq!(hello["ja4"], CHROME_JA4, "{order:?}");
         assert_eq!(hello["sni"], NAME);
         assert_eq!(hello["pq"], true);
     }
@@ -222,7 +219,7 @@ fn look_at(client: Client, hello: &Value) {
         "{hello}"
     );
     let known = match client {
-        Client::Chrome => Some(CHROME),
+        Client::Chrome => Some(CHROME_JA4),
         Client::Curl if version("curl").starts_with("curl 7.88") && is_openssl_30() => Some(CURL),
         Client::OpenSsl12 if is_openssl_30() => Some(OPENSSL_12),
         Client::Curl | Client::OpenSsl | Client::OpenSsl12 | Client::Python => None,
@@ -261,28 +258,6 @@ fn without_offloads(namespace: &Namespace) {
         .stdout(Stdio::null())
         .status();
     assert!(status.is_ok_and(|status| status.success()), "ethtool");
-}
-
-/// The bytes of Chrome's hello in the project's own capture.
-fn recorded_hello() -> Vec<u8> {
-    let path = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/fixtures/captures/chrome_post_quantum.pcap"
-    );
-    let file = fs::File::open(path).unwrap();
-    let mut reader = CaptureReader::new(file).unwrap();
-    let mut bytes = Vec::new();
-    while let Some(packet) = reader.next_packet().unwrap() {
-        // Ethernet and IPv4 without options; the client is the one that speaks to the port.
-        let tcp = &packet.data[34..];
-        let header = usize::from(tcp[12] >> 4) * 4;
-        if tcp[2..4] == 4433u16.to_be_bytes() {
-            bytes.extend(&tcp[header..]);
-        }
-    }
-    let record = 5 + usize::from(u16::from_be_bytes([bytes[3], bytes[4]]));
-    bytes.truncate(record);
-    bytes
 }
 
 /// What the agent and the capture must agree about.

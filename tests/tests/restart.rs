@@ -10,8 +10,10 @@
 
 use std::{
     fs,
-    os::unix::fs::symlink,
+    io::{BufRead as _, BufReader, Write as _},
+    os::unix::{fs::symlink, net::UnixStream},
     path::{Path, PathBuf},
+    thread,
 };
 
 use aya::{Ebpf, EbpfLoader, programs::Xdp};
@@ -23,6 +25,7 @@ use bot_tests::{
     privilege::is_root,
     traffic::{Sink, Stream, is_cut_off, listen, reaches},
 };
+use serde_json::json;
 
 /// Where datagrams go.
 const PORT: u16 = 9000;
@@ -83,6 +86,55 @@ fn restarts_kills_and_upgrades_let_nothing_through() {
     );
     // The rule's counter went on through all of it: half of what was sent came from the stranger.
     assert_eq!(check["rule"]["hits"]["packets"], sent / 2, "{check}");
+}
+
+#[test]
+fn rules_that_were_acknowledged_survive_a_kill_at_any_instant() {
+    if !is_root("rules_that_were_acknowledged_survive_a_kill_at_any_instant") {
+        return;
+    }
+    let lab = Lab::new("kill");
+    let mut agent = TestAgent::new(&lab.host, "");
+    let mut acknowledged = Vec::new();
+    for round in 0..5u8 {
+        agent.start(&["-i", IFACE]);
+        let socket = agent.socket();
+        let client = thread::spawn(move || {
+            let stream = UnixStream::connect(socket).unwrap();
+            let mut answers = BufReader::new(&stream).lines();
+            let mut done = Vec::new();
+            for number in 0.. {
+                let target = format!("10.{round}.{}.{}", number / 250, number % 250);
+                let request = json!({ "command": "block", "targets": [target], "permanent": true });
+                // The agent dies in the midst of it.
+                if writeln!(&stream, "{request}").is_err() {
+                    break;
+                }
+                let Some(Ok(answer)) = answers.next() else {
+                    break;
+                };
+                assert!(answer.contains("changed"), "{answer}");
+                done.push(target);
+            }
+            done
+        });
+        agent.events("rules", 10 + 7 * usize::from(round), |event| {
+            event["event"] == "rule_added" && event["origin"] == "operator"
+        });
+        agent.kill();
+        acknowledged.extend(client.join().unwrap());
+    }
+    agent.start(&["-i", IFACE]);
+    let list = agent.ok(&["--output", "raw", "list"]);
+    assert!(acknowledged.len() > 50);
+    for target in &acknowledged {
+        let listed = list
+            .lines()
+            .any(|line| line.split('\t').any(|word| word == target));
+        assert!(listed, "{target} was acknowledged and is gone");
+    }
+    let newest = acknowledged.last().unwrap();
+    assert_eq!(agent.cli(&["check", newest]).code, 1);
 }
 
 #[test]
