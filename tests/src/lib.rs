@@ -14,7 +14,7 @@
     reason = "test support: a broken assumption ends the test"
 )]
 
-
+pub mod agent;
 pub mod bpffs;
 pub mod clients;
 pub mod disk;

@@ -1,14 +1,15 @@
-//! The real agent as a process, run the way an operator runs it.
+//! An agent that lives in one host's namespace, whose every event a test can wait for.
 //!
-//! Each has its own pins, sockets, state and configuration. They outlive the process: a test stops
-//! it, kills it and starts it again on what is there.
+//! Folders and commands are those of [`TestAgent`]. They outlive the process: a test stops it, kills
+//! it and starts it again on what is there.
 
 use std::{
     fs,
-    io::BufReader,
-    os::unix::fs::{PermissionsExt as _, chown},
+    io::{BufRead, BufReader},
+    ops::Deref,
+    os::unix::fs::chown,
     path::{Path, PathBuf},
-    process::{Child, Command, Output, Stdio},
+    process::{Child, Command, Stdio},
     sync::{Arc, Condvar, Mutex},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -16,21 +17,20 @@ use std::{
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use tempfile::TempDir;
 
-use crate::{bpffs::BpfFs, netns::Namespace};
+use crate::{
+    agent::{Ran, TestAgent, USER, binary},
+    netns::Namespace,
+};
 
-/// The user that the agent becomes: nobody makes one for a test.
-pub const USER: &str = "nobody";
 /// How long anything may take before the test gives up.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An agent and its folders.
+/// An agent and its host.
 #[derive(Debug)]
-pub struct TestAgent<'a> {
+pub struct Resident<'a> {
     host: &'a Namespace,
-    bpffs: BpfFs,
-    folder: TempDir,
+    folders: TestAgent,
     running: Option<Running>,
 }
 
@@ -54,44 +54,23 @@ struct Lines {
     ended: bool,
 }
 
-/// How a command ended.
-#[derive(Debug)]
-pub struct Answer {
-    /// Exit code.
-    pub code: i32,
-    /// Standard output.
-    pub out: String,
-    /// Standard error.
-    pub err: String,
-}
-
-impl<'a> TestAgent<'a> {
-    /// Folders for an agent in `host`, with `config` (TOML without `[agent]`). Nothing runs yet.
+impl<'a> Resident<'a> {
+    /// Folders for an agent in `host`, with `config` beside what [`TestAgent`] configures. Nothing
+    /// runs yet.
     pub fn new(host: &'a Namespace, config: &str) -> Self {
-        let folder = TempDir::new().expect("a temporary folder");
-        // The agent's user walks through it.
-        fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("chmod");
-        let agent = Self {
+        let this = Self {
             host,
-            bpffs: BpfFs::mount(),
-            folder,
+            folders: TestAgent::new(),
             running: None,
         };
-        let main = format!("[agent]\nuser = \"{USER}\"\n");
-        fs::create_dir(agent.path("conf.d")).expect("a folder");
-        fs::write(agent.path("bot-agent.toml"), main).expect("the configuration");
-        agent.configure(config);
-        agent
+        fs::create_dir(this.path("conf.d")).expect("a folder");
+        this.configure(config);
+        this
     }
 
     /// Other configuration, for the next start or reload.
     pub fn configure(&self, config: &str) {
         fs::write(self.path("conf.d/test.toml"), config).expect("the configuration");
-    }
-
-    /// A path in the agent's folder.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.path().join(name)
     }
 
     /// The folder of the rule store, made for the agent's user. The agent makes it otherwise.
@@ -102,26 +81,24 @@ impl<'a> TestAgent<'a> {
         path
     }
 
-    /// The BPF file system.
-    pub fn bpffs(&self) -> &BpfFs {
-        &self.bpffs
-    }
-
     /// Starts it and waits until it filters.
     pub fn start(&mut self, arguments: &[&str]) {
-        let command = self.run_command(&binary(), arguments);
-        self.start_command(command);
+        self.start_binary(&binary(), arguments);
     }
 
     /// The same with another binary.
     pub fn start_binary(&mut self, binary: &Path, arguments: &[&str]) {
-        let command = self.run_command(binary, arguments);
-        self.start_command(command);
-    }
-
-    fn start_command(&mut self, mut command: Command) {
         assert!(self.running.is_none(), "the agent runs already");
-        let mut process = command.stderr(Stdio::piped()).spawn().expect("the agent");
+        let mut command = self.run_command(arguments);
+        if binary != crate::agent::binary() {
+            command = with_binary(&command, binary);
+        }
+        let mut process = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the agent");
         let stderr = process.stderr.take().expect("a pipe");
         let log = Arc::new(Log::default());
         let reader = {
@@ -137,27 +114,22 @@ impl<'a> TestAgent<'a> {
     }
 
     /// A start that must fail.
-    pub fn refuses_to_start(&self, arguments: &[&str]) -> Answer {
-        let mut command = Command::new("timeout");
+    pub fn refuses_to_start(&self, arguments: &[&str]) -> Ran {
+        let run = self.run_command(arguments);
         // A start that works after all would never end.
-        command.arg("20");
-        let run = self.run_command(&binary(), arguments);
-        command.arg(run.get_program()).args(run.get_args());
-        Answer::of(&command.output().expect("timeout (package coreutils)"))
+        let mut command = Command::new("timeout");
+        command
+            .arg("20")
+            .arg(run.get_program())
+            .args(run.get_args());
+        let output = command.output().expect("timeout (package coreutils)");
+        output.into()
     }
 
     /// `bot-agent run` in the host's namespace.
-    pub fn run_command(&self, binary: &Path, arguments: &[&str]) -> Command {
-        let mut command = self
-            .host
-            .command(binary.to_str().expect("a path that is text"));
-        command
-            .args(self.places())
-            .arg("run")
-            .args(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null());
-        command
+    pub fn run_command(&self, arguments: &[&str]) -> Command {
+        let arguments = [&["run"], arguments].concat();
+        self.command(Some(self.host), &arguments)
     }
 
     /// Stops it as a service manager does.
@@ -173,7 +145,7 @@ impl<'a> TestAgent<'a> {
 
     fn end(&mut self, signal: Signal) -> std::process::ExitStatus {
         let mut running = self.running.take().expect("a running agent");
-        kill_process(pid_of(&running.process), signal).expect("a signal");
+        kill_process(Pid::from_child(&running.process), signal).expect("a signal");
         let status = running.process.wait().expect("its end");
         running.reader.join().expect("its log");
         status
@@ -192,67 +164,26 @@ impl<'a> TestAgent<'a> {
 
     /// Sends it a signal.
     pub fn signal(&self, signal: Signal) {
-        kill_process(pid_of(&self.running().process), signal).expect("a signal");
-    }
-
-    /// Its control socket.
-    pub fn socket(&self) -> PathBuf {
-        self.path("run/control.sock")
-    }
-
-    /// Runs a command against it.
-    pub fn cli(&self, arguments: &[&str]) -> Answer {
-        Answer::of(&self.command(arguments).output().expect("the command"))
-    }
-
-    /// Runs a command from a login session of its own.
-    pub fn cli_from_new_session(&self, arguments: &[&str]) -> Answer {
-        let command = self.command(arguments);
-        let output = Command::new("setsid")
-            .arg("--wait")
-            .arg(command.get_program())
-            .args(command.get_args())
-            .output();
-        Answer::of(&output.expect("setsid (package util-linux)"))
+        kill_process(Pid::from_child(&self.running().process), signal).expect("a signal");
     }
 
     /// Runs a command that must succeed, and returns what it says.
+    #[track_caller]
     pub fn ok(&self, arguments: &[&str]) -> String {
-        let answer = self.cli(arguments);
-        assert_eq!(answer.code, 0, "{arguments:?}: {answer:?}");
-        answer.out
+        self.cli(arguments).ok()
     }
 
     /// Runs a command that answers with one JSON object.
+    #[track_caller]
     pub fn json(&self, arguments: &[&str]) -> Value {
-        let answer = self.cli(&[&["--output", "json"], arguments].concat());
-        serde_json::from_str(&answer.out)
-            .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {answer:?}"))
+        self.cli(&[arguments, &["--output", "json"]].concat())
+            .json()
     }
 
-    fn command(&self, arguments: &[&str]) -> Command {
-        let binary = binary();
-        let mut command = self
-            .host
-            .command(binary.to_str().expect("a path that is text"));
-        command
-            .args(self.places())
-            .args(arguments)
-            .stdin(Stdio::null());
-        command
-    }
-
-    fn places(&self) -> Vec<String> {
-        let text = |path: PathBuf| path.to_str().expect("a path that is text").to_owned();
-        [
-            ("--config", self.path("bot-agent.toml")),
-            ("--pin-dir", self.bpffs.pin_dir()),
-            ("--run-dir", self.path("run")),
-            ("--state-dir", self.path("state")),
-        ]
-        .into_iter()
-        .flat_map(|(option, path)| [option.to_owned(), text(path)])
-        .collect()
+    /// Runs a command inside the host's namespace: without an agent it looks at interfaces itself.
+    pub fn cli(&self, arguments: &[&str]) -> Ran {
+        let output = self.command(Some(self.host), arguments).output();
+        output.expect("bot-agent").into()
     }
 
     /// The first event that `is` says yes to: one that was, or one that comes.
@@ -281,7 +212,7 @@ impl<'a> TestAgent<'a> {
     }
 }
 
-impl Drop for TestAgent<'_> {
+impl Drop for Resident<'_> {
     fn drop(&mut self) {
         let Some(mut running) = self.running.take() else {
             return;
@@ -302,7 +233,7 @@ impl Drop for TestAgent<'_> {
 }
 
 impl Log {
-    fn read(&self, stderr: impl std::io::BufRead) {
+    fn read(&self, stderr: impl BufRead) {
         for line in stderr.lines() {
             let Ok(line) = line else { break };
             let event = serde_json::from_str(&line).unwrap_or(Value::String(line));
@@ -332,45 +263,12 @@ impl Log {
     }
 }
 
-impl Answer {
-    /// How a process ended that was run outside of [`TestAgent::cli`].
-    pub fn of(output: &Output) -> Self {
-        let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-        Self {
-            code: output.status.code().unwrap_or(-1),
-            out: text(&output.stdout),
-            err: text(&output.stderr),
-        }
-    }
+impl Deref for Resident<'_> {
+    type Target = TestAgent;
 
-    /// The error, if it is one line as it shall be.
-    pub fn error_line(&self) -> &str {
-        let line = self.err.trim_end();
-        assert!(
-            line.starts_with("bot-agent: ") && line.lines().count() == 1,
-            "not one line of error: {self:?}"
-        );
-        line
+    fn deref(&self) -> &TestAgent {
+        &self.folders
     }
-}
-
-/// The agent's binary: where `cargo xtask` says, or where cargo puts it.
-pub fn binary() -> PathBuf {
-    let path = std::env::var_os("BOT_AGENT").map_or_else(
-        || {
-            PathBuf::from(concat!(
-                env!("CARGO_MANIFEST_DIR"),
-                "/../target/debug/bot-agent"
-            ))
-        },
-        PathBuf::from,
-    );
-    assert!(
-        path.is_file(),
-        "{}: no such file; run `cargo xtask build`",
-        path.display()
-    );
-    path
 }
 
 /// Gives a folder to the agent's user.
@@ -381,6 +279,11 @@ pub fn give_to_user(path: &Path) {
     chown(path, Some(user.uid.as_raw()), Some(user.gid.as_raw())).expect("chown");
 }
 
-fn pid_of(process: &Child) -> Pid {
-    Pid::from_child(process)
+/// The same command for another binary: `nsenter --net=PATH BINARY ...`.
+fn with_binary(command: &Command, binary: &Path) -> Command {
+    let mut arguments: Vec<_> = command.get_args().collect();
+    arguments[1] = binary.as_os_str();
+    let mut other = Command::new(command.get_program());
+    other.args(arguments);
+    other
 }

@@ -19,10 +19,11 @@ use std::{
 };
 
 use bot_tests::{
-    agent::{Answer, TestAgent, USER, binary, give_to_user},
+    agent::{Ran, USER, bare},
     disk::Disk,
     lab::{FRIEND, HOST, IFACE, Lab, NETWORK, STRANGER},
     privilege::is_root,
+    resident::{Resident, give_to_user},
     traffic::{is_cut_off, listen},
 };
 use serde_json::Value;
@@ -36,7 +37,7 @@ fn control_clients_that_misbehave_disturb_nobody() {
         return;
     }
     let lab = Lab::new("clients");
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     let connect = || {
         let stream = UnixStream::connect(agent.socket()).unwrap();
@@ -113,7 +114,7 @@ fn targets_that_make_no_sense_are_named() {
         return;
     }
     let lab = Lab::new("targets");
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     let file = agent.path("list");
     fs::write(
@@ -157,7 +158,7 @@ fn a_start_that_cannot_work_says_why_in_one_line() {
         return;
     }
     let lab = Lab::new("start");
-    let agent = TestAgent::new(&lab.host, "");
+    let agent = Resident::new(&lab.host, "");
     let refused = agent.refuses_to_start(&["-i", "nosuchdevice"]);
     assert_eq!(refused.code, 2, "{refused:?}");
     assert!(last_line(&refused).contains("nosuchdevice"), "{refused:?}");
@@ -189,18 +190,18 @@ fn missing_capabilities_are_named() {
         return;
     }
     let lab = Lab::new("nocaps");
-    let agent = TestAgent::new(&lab.host, "");
+    let agent = Resident::new(&lab.host, "");
     // Folders that this user may use, so that only capabilities are missing.
     for name in ["run", "state"] {
         let path = agent.path(name);
         fs::create_dir(&path).unwrap();
         give_to_user(&path);
     }
-    let pins = agent.bpffs().pin_dir();
+    let pins = agent.pin_dir();
     fs::create_dir(&pins).unwrap();
     give_to_user(&pins);
-    give_to_user(agent.bpffs().path());
-    let run = agent.run_command(&binary(), &["-i", IFACE]);
+    give_to_user(agent.bpffs());
+    let run = agent.run_command(&["-i", IFACE]);
     let (nsenter, arguments) = (run.get_program(), run.get_args());
     let arguments: Vec<_> = arguments.collect();
     // nsenter needs privileges: setpriv comes between it and the agent.
@@ -213,7 +214,7 @@ fn missing_capabilities_are_named() {
         .args(&arguments[1..])
         .output()
         .unwrap();
-    let answer = Answer::of(&output);
+    let answer = Ran::from(output);
     assert_eq!(answer.code, 5, "{answer:?}");
     let line = answer.error_line();
     for capability in ["CAP_BPF", "CAP_NET_ADMIN", "CAP_PERFMON"] {
@@ -227,14 +228,11 @@ fn a_bpffs_that_only_this_process_would_see_is_refused() {
         return;
     }
     let lab = Lab::new("private");
-    let agent = TestAgent::new(&lab.host, "");
+    let agent = Resident::new(&lab.host, "");
     let mount_point = agent.path("private");
     fs::create_dir(&mount_point).unwrap();
     let pins = mount_point.join("pins");
-    let run = agent.run_command(
-        &binary(),
-        &["-i", IFACE, "--pin-dir", pins.to_str().unwrap()],
-    );
+    let run = agent.run_command(&["-i", IFACE, "--pin-dir", pins.to_str().unwrap()]);
     // What `ip netns exec` does: a mount namespace of its own with a bpffs in it.
     let output = Command::new("timeout")
         .args(["20", "unshare", "--mount", "--propagation", "private"])
@@ -244,7 +242,7 @@ fn a_bpffs_that_only_this_process_would_see_is_refused() {
         .args(run.get_args())
         .output()
         .unwrap();
-    let answer = Answer::of(&output);
+    let answer = Ran::from(output);
     assert_eq!(answer.code, 2, "{answer:?}");
     let line = answer.error_line();
     assert!(
@@ -260,7 +258,7 @@ fn a_full_disk_refuses_rules_and_loses_none() {
     }
     let lab = Lab::new("fulldisk");
     let _server = listen(&lab.host, PORT);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     let state = agent.make_state_dir();
     let disk = Disk::mount(&state, "8m");
     give_to_user(&state);
@@ -317,10 +315,7 @@ fn a_capture_that_ends_inside_a_packet_is_read_up_to_there() {
     .unwrap();
     let cut = folder.path().join("cut.pcap");
     fs::write(&cut, &whole[..whole.len() - 10]).unwrap();
-    let pcap = |path: &Path| {
-        let output = Command::new(binary()).arg("pcap").arg(path).output();
-        Answer::of(&output.unwrap())
-    };
+    let pcap = |path: &Path| bare(&["pcap", path.to_str().unwrap()]);
     let answer = pcap(&cut);
     assert_eq!(answer.code, 2, "{answer:?}");
     assert!(answer.error_line().contains("cut.pcap"), "{answer:?}");
@@ -345,7 +340,7 @@ fn line(stream: &UnixStream) -> Value {
     serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"))
 }
 
-fn last_line(answer: &Answer) -> &str {
+fn last_line(answer: &Ran) -> &str {
     answer
         .err
         .trim_end()

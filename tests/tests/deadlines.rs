@@ -8,9 +8,9 @@
 )]
 
 use bot_tests::{
-    agent::TestAgent,
     lab::{HOST, IFACE, Lab, NETWORK, STRANGER},
     privilege::is_root,
+    resident::Resident,
     traffic::{Sink, Stream, is_cut_off, listen, reaches},
 };
 
@@ -71,7 +71,7 @@ fn unconfirmed_enforcing_falls_back_by_itself() {
     }
     let lab = Lab::new("fallback");
     let sink = Sink::new(&lab.host, PORT);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     agent.ok(&["block", NETWORK, "--permanent"]);
     let _stream = Stream::new(&lab.peer, &[STRANGER], (HOST, PORT));
@@ -106,7 +106,7 @@ fn only_a_new_session_confirms_and_then_it_is_for_good() {
     }
     let lab = Lab::new("confirm");
     let _server = listen(&lab.host, PORT);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     agent.ok(&["block", NETWORK, "--permanent"]);
     let nothing = agent.cli(&["confirm"]);
@@ -120,7 +120,7 @@ fn only_a_new_session_confirms_and_then_it_is_for_good() {
     );
     assert!(agent.json(&["mode"])["remaining_seconds"].is_u64());
 
-    let confirmed = agent.cli_from_new_session(&["confirm"]);
+    let confirmed = agent.cli_in_new_session(&["confirm"]);
     assert_eq!(confirmed.code, 0, "{confirmed:?}");
     assert!(agent.json(&["mode"])["remaining_seconds"].is_null());
     agent.kill();
@@ -160,8 +160,8 @@ fn bypass_passes_everything_at_once_and_ends() {
     until_cut_off(&lab);
 }
 
-fn enforcing(lab: &Lab) -> TestAgent<'_> {
-    let mut agent = TestAgent::new(&lab.host, "");
+fn enforcing(lab: &Lab) -> Resident<'_> {
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     agent.ok(&["mode", "enforce"]);
     agent

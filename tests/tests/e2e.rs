@@ -14,7 +14,7 @@ use std::{
 };
 
 use bot_tests::{
-    agent::TestAgent,
+    agent::USER,
     frame::{Frame, flag},
     lab::{
         FRIEND, FRIEND6, HOST, HOST6, IFACE, Lab, NETWORK, NETWORK6, PEER_IFACE, STRANGER,
@@ -23,6 +23,7 @@ use bot_tests::{
     netns::{Ends, veth},
     privilege::is_root,
     recorded,
+    resident::Resident,
     traffic::{Sink, Wire, is_cut_off, listen, reaches},
 };
 use nix::unistd::User;
@@ -42,7 +43,7 @@ fn a_client_in_the_middle_of_a_blocked_network_is_cut_off_and_nobody_else() {
     }
     let lab = Lab::new("block");
     let _server = listen(&lab.host, PORT);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     let attach = agent.event("the attachment", |event| event["event"] == "attach");
     assert_eq!(
@@ -108,7 +109,7 @@ fn by_default_nothing_is_dropped_but_reported() {
     }
     let lab = Lab::new("monitor");
     let _server = listen(&lab.host, PORT);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     agent.ok(&["block", NETWORK, "--duration", "1h", "--reason", "scraper"]);
     assert_eq!(agent.ok(&["--output", "raw", "mode"]).trim(), "monitor");
@@ -135,7 +136,7 @@ fn a_monitor_only_rule_never_drops_and_an_allow_beats_a_block() {
     }
     let lab = Lab::new("watch");
     let _server = listen(&lab.host, PORT);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     agent.ok(&["mode", "enforce"]);
     agent.ok(&["block", NETWORK6, "--duration", "1h", "--monitor"]);
@@ -162,7 +163,7 @@ fn scope_services_spares_what_this_host_asked_for() {
     let lab = Lab::new("scope");
     let _here = listen(&lab.host, PORT);
     let _there = listen(&lab.peer, PORT);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     agent.ok(&["mode", "enforce"]);
     for (network, stranger, host) in [(NETWORK, STRANGER, HOST), (NETWORK6, STRANGER6, HOST6)] {
@@ -190,7 +191,7 @@ fn both_interfaces_are_filtered_and_what_is_detached_is_not() {
     address(&lab.host, "bot1", other, 24);
     address(&lab.peer, "peer1", other_client, 24);
     let _server = listen(&lab.host, PORT);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE, "-i", "bot1"]);
     agent.ok(&["mode", "enforce"]);
     agent.ok(&["block", &other_client.to_string(), &STRANGER.to_string()]);
@@ -218,7 +219,7 @@ fn jumbo_frames_are_filtered() {
         namespace.ip(&["link", "set", iface, "mtu", "9000"]);
     }
     let sink = Sink::new(&lab.host, 9000);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE, "--xdp", "native"]);
     assert_eq!(agent.json(&["status"])["interfaces"][0]["program"], "frags");
     agent.ok(&["mode", "enforce"]);
@@ -248,7 +249,7 @@ fn tagged_frames_are_filtered_and_read_like_others() {
         return;
     }
     let lab = Lab::new("tagged");
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     agent.ok(&["mode", "enforce"]);
     agent.ok(&["block", NETWORK, "--duration", "1h"]);
@@ -284,7 +285,7 @@ fn a_configured_interface_may_come_later_and_one_left_out_stays_filtered() {
     let lab = Lab::new("later");
     let _server = listen(&lab.host, PORT);
     lab.part();
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     let interfaces = agent.path("conf.d/interfaces.toml");
     fs::write(
         &interfaces,
@@ -323,7 +324,7 @@ fn what_this_host_cannot_do_without_needs_force() {
     lab.host
         .ip(&["route", "add", "default", "via", &FRIEND.to_string()]);
     let _server = listen(&lab.host, PORT);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     agent.ok(&["mode", "enforce"]);
 
@@ -359,7 +360,7 @@ fn failsafe_ports_stay_open_unless_forced() {
     }
     let lab = Lab::new("failsafe");
     let _servers = [listen(&lab.host, PORT), listen(&lab.host, 2222)];
-    let mut agent = TestAgent::new(&lab.host, "[protect]\nfailsafe_ports = [2222]\n");
+    let mut agent = Resident::new(&lab.host, "[protect]\nfailsafe_ports = [2222]\n");
     agent.start(&["-i", IFACE]);
     agent.ok(&["mode", "enforce"]);
     agent.ok(&["block", NETWORK, "--duration", "1h"]);
@@ -375,7 +376,7 @@ fn served_ports_follow_the_sockets_that_listen() {
         return;
     }
     let lab = Lab::new("served");
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     agent.ok(&["mode", "enforce"]);
     agent.ok(&["block", NETWORK, "--duration", "1h", "--scope", "services"]);
@@ -400,7 +401,7 @@ fn a_flood_is_counted_in_full_and_told_within_the_budget() {
     }
     let lab = Lab::new("flood");
     let config = format!("[log]\nbudget_per_second = {BUDGET}\n");
-    let mut agent = TestAgent::new(&lab.host, &config);
+    let mut agent = Resident::new(&lab.host, &config);
     agent.start(&["-i", IFACE]);
     agent.ok(&["mode", "enforce"]);
     agent.ok(&["block", "10.0.0.0/8", "--duration", "1h", "--yes"]);
@@ -439,9 +440,9 @@ fn the_agent_is_its_own_user_with_three_capabilities() {
         return;
     }
     let lab = Lab::new("caps");
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
-    let user = User::from_name(bot_tests::agent::USER).unwrap().unwrap();
+    let user = User::from_name(USER).unwrap().unwrap();
     let uid = user.uid.as_raw().to_string();
     // CAP_NET_ADMIN is bit 12, CAP_PERFMON 38, CAP_BPF 39.
     let (three, none) = ("000000c000001000", "0000000000000000");
@@ -483,7 +484,7 @@ fn emergencies_need_no_agent() {
     }
     let lab = Lab::new("offline");
     let server: TcpListener = listen(&lab.host, PORT);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     agent.ok(&["mode", "enforce"]);
     agent.ok(&["block", NETWORK, "--duration", "1h", "--reason", "scraper"]);

@@ -16,13 +16,14 @@ use std::{
 };
 
 use bot_tests::{
-    agent::{Answer, TestAgent, binary},
+    agent::bare,
     clients::{Capture, Client, NAME, PORT, TlsServer},
     frame::{Frame, flag},
     lab::{FRIEND, FRIEND6, HOST, HOST6, IFACE, Lab, NETWORK, PEER_IFACE, STRANGER},
     netns::Namespace,
     privilege::is_root,
     recorded::{self, CHROME_JA4},
+    resident::Resident,
     traffic::Wire,
 };
 use serde_json::Value;
@@ -39,7 +40,7 @@ fn real_clients_are_fingerprinted_as_an_independent_capture_says() {
     }
     let lab = Lab::new("hellos");
     let _server = TlsServer::new(&lab.host);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     let capture = Capture::new(&lab.peer, PEER_IFACE);
     let clients: Vec<Client> = Client::ALL.into_iter().filter(|it| it.is_here()).collect();
@@ -76,7 +77,7 @@ fn hellos_in_many_small_segments_are_put_together() {
     }
     without_offloads(&lab.peer);
     let _server = TlsServer::new(&lab.host);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     let clients = [Client::Curl, Client::Chrome];
     for client in clients.into_iter().filter(|it| it.is_here()) {
@@ -98,7 +99,7 @@ fn hellos_of_another_mtu_and_of_blocked_clients_are_read_too() {
     let lab = Lab::new("mtu");
     lab.peer.ip(&["link", "set", PEER_IFACE, "mtu", "576"]);
     let _server = TlsServer::new(&lab.host);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     agent.ok(&["block", NETWORK, "--duration", "1h", "--reason", "scraper"]);
     for client in [Client::Curl, Client::Chrome] {
@@ -126,7 +127,7 @@ fn segments_out_of_order_twice_and_overlapping_make_the_same_hello() {
         return;
     }
     let lab = Lab::new("shuffle");
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     let wire = Wire::new(&lab.peer, PEER_IFACE);
     let bytes = recorded::chrome();
@@ -177,7 +178,7 @@ fn segments_out_of_order_twice_and_overlapping_make_the_same_hello() {
 /// Lets the client connect; the event of its hello.
 #[track_caller]
 fn hello_of(
-    agent: &TestAgent<'_>,
+    agent: &Resident<'_>,
     client: Client,
     from: &Namespace,
     src: IpAddr,
@@ -243,7 +244,7 @@ fn version(program: &str) -> String {
 }
 
 /// Segments that the kernel copied to the agent.
-fn segments(agent: &TestAgent<'_>) -> u64 {
+fn segments(agent: &Resident<'_>) -> u64 {
     let status = agent.json(&["status"]);
     // Counters at zero are left out.
     let copied = &status["counters"]["channel"]["hello_copied"]["packets"];
@@ -286,12 +287,7 @@ impl Hello {
 }
 
 fn in_capture(path: &Path) -> BTreeSet<Hello> {
-    let output = Command::new(binary())
-        .args(["--output", "json", "pcap"])
-        .arg(path)
-        .output()
-        .unwrap();
-    let answer = Answer::of(&output);
+    let answer = bare(&["--output", "json", "pcap", path.to_str().unwrap()]);
     assert_eq!(answer.code, 0, "{answer:?}");
     let lines = answer.out.lines();
     lines

@@ -20,9 +20,10 @@ use aya::{Ebpf, EbpfLoader, programs::Xdp};
 use bot_agent::{datapath::object::OBJECT, host::interface};
 use bot_common::abi::names;
 use bot_tests::{
-    agent::{TestAgent, binary},
+    agent::binary,
     lab::{FRIEND, HOST, IFACE, Lab, NETWORK, STRANGER},
     privilege::is_root,
+    resident::Resident,
     traffic::{Sink, Stream, is_cut_off, listen, reaches},
 };
 use serde_json::json;
@@ -37,7 +38,7 @@ fn restarts_kills_and_upgrades_let_nothing_through() {
     }
     let lab = Lab::new("restart");
     let sink = Sink::new(&lab.host, PORT);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     let (ours, newer) = (binary(), agent.path("newer-bot-agent"));
     symlink(&ours, &newer).unwrap();
     agent.start(&["-i", IFACE]);
@@ -94,7 +95,7 @@ fn rules_that_were_acknowledged_survive_a_kill_at_any_instant() {
         return;
     }
     let lab = Lab::new("kill");
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     let mut acknowledged = Vec::new();
     for round in 0..5u8 {
         agent.start(&["-i", IFACE]);
@@ -144,7 +145,7 @@ fn rules_that_come_and_go_around_a_block_let_nothing_through() {
     }
     let lab = Lab::new("around");
     let sink = Sink::new(&lab.host, PORT);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     agent.ok(&["mode", "enforce"]);
     agent.ok(&["block", NETWORK, "--permanent"]);
@@ -174,7 +175,7 @@ fn an_interface_that_comes_back_is_filtered_within_a_second() {
     }
     let lab = Lab::new("recreate");
     let _server = listen(&lab.host, PORT);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     agent.ok(&["mode", "enforce"]);
     agent.ok(&["block", NETWORK, "--permanent"]);
@@ -200,7 +201,7 @@ fn an_interface_that_comes_back_is_filtered_within_a_second() {
     lab.join();
     agent.start(&["-i", IFACE]);
     is_cut_off(&lab.peer, STRANGER, (HOST, PORT));
-    let pins = pins(agent.bpffs().path());
+    let pins = pins(agent.bpffs());
     let links = pins.filter(|pin| pin.parent().unwrap().ends_with("links"));
     assert_eq!(links.count(), 1);
 }
@@ -212,9 +213,9 @@ fn detach_removes_everything_that_was_made() {
     }
     let lab = Lab::new("detach");
     let _server = listen(&lab.host, PORT);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     // The kernel puts files of its own into every BPF file system.
-    let before: Vec<_> = pins(agent.bpffs().path()).collect();
+    let before: Vec<_> = pins(agent.bpffs()).collect();
     agent.start(&["-i", IFACE]);
     agent.ok(&["mode", "enforce"]);
     agent.ok(&["block", NETWORK, "--permanent"]);
@@ -226,8 +227,8 @@ fn detach_removes_everything_that_was_made() {
     let said = agent.ok(&["detach"]);
     assert!(said.contains(IFACE), "{said}");
     assert_eq!(program(&lab), None);
-    assert!(pins(agent.bpffs().path()).eq(before));
-    assert!(!agent.bpffs().pin_dir().exists());
+    assert!(pins(agent.bpffs()).eq(before));
+    assert!(!agent.pin_dir().exists());
     reaches(&lab.peer, STRANGER, (HOST, PORT));
     assert!(agent.ok(&["detach"]).contains("nothing"));
     let status = agent.cli(&["status"]);
@@ -243,7 +244,7 @@ fn a_second_agent_on_the_same_pins_is_refused() {
         return;
     }
     let lab = Lab::new("second");
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     let before = program(&lab);
     let refused = agent.refuses_to_start(&["-i", IFACE]);
@@ -274,9 +275,9 @@ fn another_ones_program_is_not_replaced_unless_asked() {
         return;
     }
     let lab = Lab::new("foreign");
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     let mut foreign = load_foreign();
-    let pin = agent.bpffs().path().join("foreign");
+    let pin = agent.bpffs().join("foreign");
     foreign_xdp(&mut foreign).pin(&pin).unwrap();
     let pinned = pin.to_str().unwrap();
     lab.host
@@ -305,7 +306,7 @@ fn a_damaged_store_stops_the_agent_and_not_the_filter() {
     }
     let lab = Lab::new("damaged");
     let _server = listen(&lab.host, PORT);
-    let mut agent = TestAgent::new(&lab.host, "");
+    let mut agent = Resident::new(&lab.host, "");
     agent.start(&["-i", IFACE]);
     agent.ok(&["mode", "enforce"]);
     agent.ok(&["block", NETWORK, "--permanent"]);
@@ -338,7 +339,7 @@ fn a_reload_is_valid_or_changes_nothing() {
     let sink = Sink::new(&lab.host, PORT);
     let blocking =
         format!("[[rule]]\naction = \"block\"\nsource = \"{NETWORK}\"\nreason = \"configured\"\n");
-    let mut agent = TestAgent::new(&lab.host, &blocking);
+    let mut agent = Resident::new(&lab.host, &blocking);
     agent.start(&["-i", IFACE]);
     agent.ok(&["mode", "enforce"]);
     let stream = Stream::new(&lab.peer, &[STRANGER, FRIEND], (HOST, PORT));
