@@ -147,16 +147,19 @@ impl TestAgent {
             Some(namespace) => namespace.command(&binary.to_string_lossy()),
             None => Command::new(binary),
         };
-        command
-            .args(arguments)
-            .arg("--config")
-            .arg(self.path("bot-agent.toml"))
-            .arg("--run-dir")
-            .arg(self.path("run"))
-            .arg("--state-dir")
-            .arg(self.path("state"))
-            .arg("--pin-dir")
-            .arg(self.pin_dir());
+        command.args(arguments);
+        let places = [
+            ("--config", self.path("bot-agent.toml")),
+            ("--run-dir", self.path("run")),
+            ("--state-dir", self.path("state")),
+            ("--pin-dir", self.pin_dir()),
+        ];
+        for (option, path) in places {
+            // What a test names itself is not named twice.
+            if !arguments.contains(&option) {
+                command.arg(option).arg(path);
+            }
+        }
         command
     }
 
