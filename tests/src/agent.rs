@@ -67,8 +67,15 @@ impl Ran {
     #[track_caller]
     pub fn fails(self, code: i32) -> String {
         assert_eq!(self.code, code, "{self:?}");
-        assert_eq!(self.err.lines().count(), 1, "{self:?}");
+        self.error_line();
         self.err
+    }
+
+    /// Standard error, which must be one line.
+    #[track_caller]
+    pub fn error_line(&self) -> &str {
+        assert_eq!(self.err.lines().count(), 1, "{self:?}");
+        self.err.trim_end()
     }
 
     /// Standard output as one JSON object.
@@ -123,6 +130,11 @@ impl TestAgent {
         self.bpffs.pin_dir()
     }
 
+    /// The BPF file system that they are on.
+    pub fn bpffs(&self) -> &Path {
+        self.bpffs.path()
+    }
+
     /// The control socket.
     pub fn socket(&self) -> PathBuf {
         self.path("run/control.sock")
@@ -135,16 +147,19 @@ impl TestAgent {
             Some(namespace) => namespace.command(&binary.to_string_lossy()),
             None => Command::new(binary),
         };
-        command
-            .args(arguments)
-            .arg("--config")
-            .arg(self.path("bot-agent.toml"))
-            .arg("--run-dir")
-            .arg(self.path("run"))
-            .arg("--state-dir")
-            .arg(self.path("state"))
-            .arg("--pin-dir")
-            .arg(self.pin_dir());
+        command.args(arguments);
+        let places = [
+            ("--config", self.path("bot-agent.toml")),
+            ("--run-dir", self.path("run")),
+            ("--state-dir", self.path("state")),
+            ("--pin-dir", self.pin_dir()),
+        ];
+        for (option, path) in places {
+            // What a test names itself is not named twice.
+            if !arguments.contains(&option) {
+                command.arg(option).arg(path);
+            }
+        }
         command
     }
 

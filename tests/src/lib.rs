@@ -1,8 +1,8 @@
 //! Worlds for tests: frames, the kernel program with its tables, privileges.
 //!
-//! The tests themselves lie in `tests/`, one binary per height: `walk`, `verdicts` and `hellos` run packets
-//! through `BPF_PROG_TEST_RUN`, `verifier` keeps the program's budget, `datapath`, `host` and `vlan` use real
-//! interfaces, `cli`, `e2e` and `restart` the agent itself.
+//! The tests themselves lie in `tests/`, one binary per height: `walk`, `verdicts` and `hellos` run
+//! packets through `BPF_PROG_TEST_RUN`, `verifier` keeps the program's budget, `datapath`, `host` and
+//! `vlan` use the agent's library on real interfaces, and the rest runs the agent's binary there.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
@@ -16,8 +16,14 @@
 
 pub mod agent;
 pub mod bpffs;
+pub mod clients;
+pub mod disk;
 pub mod frame;
 pub mod generate;
 pub mod kernel;
+pub mod lab;
 pub mod netns;
 pub mod privilege;
+pub mod recorded;
+pub mod resident;
+pub mod traffic;

@@ -299,7 +299,32 @@ impl Daemon {
                 events => self.attached(events)?,
             }
         }
+        self.take_over(wish);
         Ok(())
+    }
+
+    /// What an earlier agent filters and nobody named now is filtered on: by this agent's program,
+    /// and where people see it. Only `detach` ends that.
+    fn take_over(&mut self, wish: Wish) {
+        let filtered = match self.filter.datapath.filtered() {
+            Ok(filtered) => filtered,
+            Err(error) => return self.emit(Body::error(error.to_string())),
+        };
+        for iface in filtered {
+            if self.interfaces.wanted().any(|wanted| wanted == iface) {
+                continue;
+            }
+            match self.interfaces.add(&mut self.filter.datapath, &iface, wish) {
+                Ok(events) => {
+                    self.emit_all(events);
+                    self.emit(Body::error(format!(
+                        "{iface} is filtered since an earlier start and is not configured now: \
+                         add it to `interfaces`, or `bot-agent detach {iface}`"
+                    )));
+                }
+                Err(error) => self.emit(Body::error(error.to_string())),
+            }
+        }
     }
 
     /// On an error takes back what this start attached: what an earlier agent attached stays.

@@ -67,6 +67,12 @@ impl Datapath {
         attachment::list(&self.folder)
     }
 
+    /// Interfaces of this network namespace that are filtered, by whichever agent of whichever
+    /// version; `attach` takes them over.
+    pub fn filtered(&self) -> Result<Vec<String>, AttachError> {
+        attachment::filtered(&self.folder)
+    }
+
     fn take(
         &mut self,
         iface: &str,

@@ -42,6 +42,14 @@ pub(super) fn list(folder: &PinFolder) -> Result<Vec<Attachment>, AttachError> {
         .collect())
 }
 
+/// Names of the interfaces of this network namespace that a link of any layout version filters.
+pub(super) fn filtered(folder: &PinFolder) -> Result<Vec<String>, AttachError> {
+    let pins = link::scan(folder)?;
+    let mut interfaces = interface::list()?;
+    interfaces.retain(|interface| pins.iter().any(|pin| is_on(pin, interface)));
+    Ok(interfaces.into_iter().map(|found| found.name).collect())
+}
+
 /// Whether a link is the one on an interface: an index alone may mean an interface of another
 /// network namespace, a program's id does not.
 pub(super) fn is_on(pin: &Pin, interface: &Interface) -> bool {
