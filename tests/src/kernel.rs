@@ -8,7 +8,10 @@ use aya::{
     maps::{Array, MapData, PerCpuArray, RingBuf, lpm_trie::Key, lpm_trie::LpmTrie},
     programs::{ProgramError, TestRunOptions, Xdp},
 };
-use bot_agent::rules::prefix::Prefix;
+use bot_agent::{
+    datapath::object::{MISSING, OBJECT},
+    rules::prefix::Prefix,
+};
 use bot_common::{
     abi::{
         counter::{Counter, Hits},
@@ -74,15 +77,11 @@ impl Kernel {
     /// Loads both entry points with small tables, in enforce mode, with ports 80 and 443 served,
     /// 443 a hello port and 22 a failsafe port.
     pub fn load() -> Self {
-        let object = fs::read(concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../target/bpf/bot-ebpf.o"
-        ))
-        .expect("the BPF object: run `cargo xtask build`");
+        let object = OBJECT.expect(MISSING);
         let mut ebpf = EbpfLoader::new()
             .override_global(names::GLOBAL_LOG_LEVEL, &0u8, true)
             .map_max_entries(names::MAP_PREFIXES, 1 << 16)
-            .load(&object)
+            .load(object)
             .expect("the object loads");
         for entry in Entry::ALL {
             let program: &mut Xdp = ebpf
