@@ -13,7 +13,9 @@
     reason = "test support: a broken assumption ends the test"
 )]
 
+pub mod bpffs;
 pub mod frame;
 pub mod generate;
 pub mod kernel;
+pub mod netns;
 pub mod privilege;

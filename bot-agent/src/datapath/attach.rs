@@ -4,26 +4,24 @@
 //! without a packet in between that no program sees. A program that someone else attached is left
 //! alone unless the operator says `replace`.
 
-use std::{io, path::PathBuf};
+use std::io;
 
 use aya::programs::{
     Xdp, XdpMode as AyaMode,
-    links::{FdLink, LinkError, PinnedLink},
+    links::{FdLink, PinnedLink},
     xdp::XdpLink,
 };
 
 use super::{
-    error::Error,
+    attachment::{self, Attachment, is_on},
+    error::AttachError,
     folder::{PinFolder, names_in},
     link::{self, Pin},
     open::Datapath,
     program::{self, EntryPoint},
     reason::{program_errno, program_reason},
 };
-use crate::host::{
-    NetlinkError,
-    interface::{self, Interface, Xdp as Occupant, XdpMode},
-};
+use crate::host::interface::{self, Interface, Xdp as Occupant, XdpMode};
 
 /// Which XDP mode the operator asks for.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -37,19 +35,6 @@ pub enum XdpRequest {
     Generic,
 }
 
-/// The filter on an interface.
-#[derive(Clone, Debug, Eq, PartialEq)]
-pub struct Attachment {
-    /// Name of the interface; empty when it is in another network namespace.
-    pub iface: String,
-    /// Its index.
-    pub ifindex: u32,
-    /// Where the program runs; `None` when the interface is in another network namespace.
-    pub mode: Option<XdpMode>,
-    /// Which program; `None` when it is one of another layout version.
-    pub program: Option<EntryPoint>,
-}
-
 /// What [`Datapath::attach`] did.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Attached {
@@ -61,71 +46,6 @@ pub struct Attached {
     pub native_refused: Option<String>,
 }
 
-/// Why the filter is not on an interface.
-#[derive(Debug, thiserror::Error)]
-pub enum AttachError {
-    /// No interface has this name.
-    #[error("there is no interface `{0}` (`ip link` lists them)")]
-    NoSuchInterface(String),
-    /// Another program is attached, and it is not ours.
-    #[error(
-        "interface {iface} runs another XDP program: id {program}{}, {mode}; stop its owner, or \
-         replace it with `--replace`",
-        name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default()
-    )]
-    Foreign {
-        /// The interface.
-        iface: String,
-        /// The program's id.
-        program: u32,
-        /// The program's name, where it may be asked for (root only).
-        name: Option<String>,
-        /// How it runs.
-        mode: XdpMode,
-    },
-    /// Another program is attached by a BPF link: only who holds the link can take it off.
-    #[error(
-        "interface {iface} runs XDP program {program}, which a BPF link holds: it cannot be \
-         replaced, only its owner can take it off (`bpftool link` shows it)"
-    )]
-    ForeignLink {
-        /// The interface.
-        iface: String,
-        /// The program's id.
-        program: u32,
-    },
-    /// The kernel or the driver refused every way.
-    #[error("interface {iface} takes no XDP program: {}", attempts.join("; "))]
-    Refused {
-        /// The interface.
-        iface: String,
-        /// Each way that was tried, with the reason.
-        attempts: Vec<String>,
-    },
-    /// A link could not be opened or read.
-    #[error("reading the link pinned at {}: {source}", path.display())]
-    Link {
-        /// The pin.
-        path: PathBuf,
-        /// The kernel's reason.
-        source: LinkError,
-    },
-    /// A pin could not be made, listed or removed.
-    #[error("pin {}: {source}", path.display())]
-    Pin {
-        /// The pin or its folder.
-        path: PathBuf,
-        /// The kernel's reason.
-        source: io::Error,
-    },
-    /// Interfaces could not be listed or changed.
-    #[error(transparent)]
-    Netlink(#[from] NetlinkError),
-    /// The pin folder or the programs are not what they were.
-    #[error(transparent)]
-    Folder(#[from] Error),
-}
-
 impl Datapath {
     /// Puts the filter on an interface and pins the link. Fill the tables first: from here on they
     /// decide.
@@ -133,6 +53,21 @@ impl Datapath {
     /// A link of ours that is there already keeps its mode, whatever `request` says: changing it
     /// would leave packets unfiltered. Use `detach` first for that.
     pub fn attach(
+        &mut self,
+        iface: &str,
+        request: XdpRequest,
+        replace: bool,
+    ) -> Result<Attached, AttachError> {
+        self.take(iface, request, replace)
+            .map_err(|error| error.shown_by(&self.folder))
+    }
+
+    /// What is attached now, by the links pinned under this layout version.
+    pub fn attachments(&self) -> Result<Vec<Attachment>, AttachError> {
+        attachment::list(&self.folder)
+    }
+
+    fn take(
         &mut self,
         iface: &str,
         request: XdpRequest,
@@ -161,11 +96,6 @@ impl Datapath {
         }
         let native_refused = self.attach_anew(&interface, request)?;
         self.attached(iface, false, native_refused)
-    }
-
-    /// What is attached now, by the links pinned under this layout version.
-    pub fn attachments(&self) -> Result<Vec<Attachment>, AttachError> {
-        attachments(&self.folder)
     }
 
     /// Swaps the program of an adopted link, and moves its pin here if it lies under another
@@ -360,33 +290,6 @@ pub fn foreign_program(
     };
     let ours = link::scan(folder)?.iter().any(|pin| is_on(pin, &interface));
     Ok((!ours).then(|| foreign(iface, occupant)))
-}
-
-/// The links pinned under this layout version, seen from this network namespace.
-pub(super) fn attachments(folder: &PinFolder) -> Result<Vec<Attachment>, AttachError> {
-    let layout = folder.layout();
-    let programs = program::pinned(&layout);
-    let interfaces = interface::list()?;
-    Ok(link::scan(folder)?
-        .iter()
-        .filter(|pin| pin.layout == layout.version && pin.ifindex != 0)
-        .map(|pin| {
-            let interface = interfaces.iter().find(|interface| is_on(pin, interface));
-            let program = programs.iter().find(|(_, id)| *id == pin.program);
-            Attachment {
-                iface: interface.map(|it| it.name.clone()).unwrap_or_default(),
-                ifindex: pin.ifindex,
-                mode: interface.and_then(|it| it.xdp).map(|xdp| xdp.mode),
-                program: program.map(|(entry, _)| *entry),
-            }
-        })
-        .collect())
-}
-
-/// Whether a link is the one on an interface: an index alone may mean an interface of another
-/// network namespace, a program's id does not.
-pub(super) fn is_on(pin: &Pin, interface: &Interface) -> bool {
-    pin.ifindex == interface.index && interface.xdp.is_some_and(|xdp| xdp.program == pin.program)
 }
 
 fn find(iface: &str) -> Result<Interface, AttachError> {

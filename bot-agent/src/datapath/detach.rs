@@ -6,8 +6,8 @@ use std::{
 };
 
 use super::{
-    attach::{self, AttachError},
-    error::folder,
+    attachment::is_on,
+    error::{AttachError, folder},
     folder::{PinFolder, names_in, remove_if_empty},
     link::{self, Pin},
     open::Datapath,
@@ -36,7 +36,7 @@ impl Datapath {
         };
         let pins: Vec<Pin> = link::scan(&self.folder)?
             .into_iter()
-            .filter(|pin| attach::is_on(pin, &interface))
+            .filter(|pin| is_on(pin, &interface))
             .collect();
         let found = !pins.is_empty();
         release(pins)?;
@@ -48,16 +48,15 @@ impl Datapath {
 /// so that nothing filters by tables that go, then programs and tables, then the folders. Works
 /// with no daemon; one that runs must be stopped first.
 pub fn detach_all(pin_dir: &Path) -> Result<Detached, AttachError> {
-    if !pin_dir.exists() {
+    let Some(pins) = PinFolder::find(pin_dir)? else {
         return Ok(Detached::default());
-    }
-    let pins = PinFolder::existing(pin_dir)?;
+    };
     let mut detached = Detached::default();
 
     let interfaces = interface::list()?;
     let links = link::scan(&pins)?;
     for pin in links.iter().filter(|pin| pin.ifindex != 0) {
-        let interface = interfaces.iter().find(|it| attach::is_on(pin, it));
+        let interface = interfaces.iter().find(|it| is_on(pin, it));
         let name = interface.map_or_else(|| format!("#{}", pin.ifindex), |it| it.name.clone());
         if !detached.interfaces.contains(&name) {
             detached.interfaces.push(name);

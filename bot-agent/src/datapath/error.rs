@@ -1,15 +1,15 @@
-//! Why the kernel side could not be set up: one variant a stage, each with what to do.
+//! Why the kernel side could not be set up or attached: one variant a stage, each with what to do.
 
 use std::{
     io,
     path::{Path, PathBuf},
 };
 
-use aya::{EbpfError, maps::MapError};
+use aya::{EbpfError, maps::MapError, programs::links::LinkError};
 use aya_obj::ParseError;
 
-use super::{folder::PinFolder, object, shape::Shape};
-use crate::host::{NetlinkError, kernel::MINIMUM};
+use super::{folder::PinFolder, object};
+use crate::host::{NetlinkError, interface::XdpMode, kernel::MINIMUM};
 
 /// Why the programs and tables could not be opened.
 #[derive(Debug, thiserror::Error)]
@@ -55,6 +55,12 @@ pub enum Error {
         /// The pin folder.
         path: PathBuf,
     },
+    /// The pin folder belongs to someone else.
+    #[error("no permission to look into {}; run as root", path.display())]
+    Denied {
+        /// The pin folder.
+        path: PathBuf,
+    },
     /// A folder or pin could not be made, read or removed.
     #[error("{step} {}: {source}", path.display())]
     Folder {
@@ -80,8 +86,8 @@ pub enum Error {
     },
     /// A pinned table differs from what is to be loaded.
     #[error(
-        "table {name}, pinned at {}, has {pinned}, but {wanted} is asked for; run `bot-agent detach` \
-         (filtering stops until the next start) or set the old size",
+        "table {name}, pinned at {}, has {differences}; set the old size, or run \
+         `bot-agent detach` (nothing is filtered until the next start) and start again",
         path.display()
     )]
     Shape {
@@ -89,10 +95,8 @@ pub enum Error {
         name: &'static str,
         /// Its pin.
         path: PathBuf,
-        /// What is pinned.
-        pinned: Shape,
-        /// What the object and the options say.
-        wanted: Shape,
+        /// What is pinned, and what the object and the options say.
+        differences: String,
     },
     /// The kernel refused to make the tables.
     #[error("making the tables: {0}")]
@@ -152,6 +156,84 @@ impl Error {
     pub(super) fn shown_by(mut self, folder: &PinFolder) -> Self {
         if let Self::Folder { path, .. } | Self::Shape { path, .. } = &mut self {
             *path = folder.show(path);
+        }
+        self
+    }
+}
+
+/// Why the filter is not on an interface.
+#[derive(Debug, thiserror::Error)]
+pub enum AttachError {
+    /// No interface has this name.
+    #[error("there is no interface `{0}` (`ip link` lists them)")]
+    NoSuchInterface(String),
+    /// Another program is attached, and it is not ours.
+    #[error(
+        "interface {iface} runs another XDP program: id {program}{}, {mode}; stop its owner, or \
+         replace it with `--replace`",
+        name.as_ref().map(|name| format!(" ({name})")).unwrap_or_default()
+    )]
+    Foreign {
+        /// The interface.
+        iface: String,
+        /// The program's id.
+        program: u32,
+        /// The program's name, where it may be asked for (root only).
+        name: Option<String>,
+        /// How it runs.
+        mode: XdpMode,
+    },
+    /// Another program is attached by a BPF link: only who holds the link can take it off.
+    #[error(
+        "interface {iface} runs XDP program {program}, which a BPF link holds: it cannot be \
+         replaced, only its owner can take it off (`bpftool link` shows it)"
+    )]
+    ForeignLink {
+        /// The interface.
+        iface: String,
+        /// The program's id.
+        program: u32,
+    },
+    /// The kernel or the driver refused every way.
+    #[error("interface {iface} takes no XDP program: {}", attempts.join("; "))]
+    Refused {
+        /// The interface.
+        iface: String,
+        /// Each way that was tried, with the reason.
+        attempts: Vec<String>,
+    },
+    /// A link could not be opened or read.
+    #[error("reading the link pinned at {}: {source}", path.display())]
+    Link {
+        /// The pin.
+        path: PathBuf,
+        /// The kernel's reason.
+        source: LinkError,
+    },
+    /// A pin could not be made, listed or removed.
+    #[error("pin {}: {source}", path.display())]
+    Pin {
+        /// The pin or its folder.
+        path: PathBuf,
+        /// The kernel's reason.
+        source: io::Error,
+    },
+    /// Interfaces could not be listed or changed.
+    #[error(transparent)]
+    Netlink(#[from] NetlinkError),
+    /// The pin folder or the programs are not what they were.
+    #[error(transparent)]
+    Folder(#[from] Error),
+}
+
+impl AttachError {
+    /// The error with the pins' paths as the operator knows them.
+    pub(super) fn shown_by(mut self, folder: &PinFolder) -> Self {
+        if let Self::Pin { path, .. } | Self::Link { path, .. } = &mut self {
+            *path = folder.show(path);
+        }
+        if let Self::Folder(error) = self {
+            return Self::Folder(error.shown_by(folder));
         }
         self
     }

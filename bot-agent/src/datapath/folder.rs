@@ -58,8 +58,19 @@ impl PinFolder {
         Ok(this)
     }
 
-    /// Opens a folder that must exist already.
-    pub fn existing(path: &Path) -> Result<Self, Error> {
+    /// Opens a folder; `None` when there is none.
+    pub fn find(path: &Path) -> Result<Option<Self>, Error> {
+        match path.try_exists() {
+            Ok(true) => Self::existing(path).map(Some),
+            Ok(false) => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => Err(Error::Denied {
+                path: path.to_owned(),
+            }),
+            Err(error) => Err(folder("looking at", path)(error)),
+        }
+    }
+
+    fn existing(path: &Path) -> Result<Self, Error> {
         check_file_system(path)?;
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let handle = rustix::fs::openat(CWD, path, flags, Mode::empty())

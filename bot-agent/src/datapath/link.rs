@@ -12,7 +12,7 @@ use std::{
 use aya::programs::links::{FdLink, LinkError, PinnedLink};
 
 use super::{
-    attach::AttachError,
+    error::AttachError,
     folder::{Layout, PinFolder, names_in},
 };
 

@@ -19,6 +19,7 @@
 
 pub mod apply;
 pub mod attach;
+pub mod attachment;
 pub mod debug_log;
 pub mod detach;
 pub mod error;
@@ -36,11 +37,12 @@ mod shape;
 pub mod tables;
 
 pub use apply::ApplyError;
-pub use attach::{AttachError, Attached, Attachment, XdpRequest, foreign_program};
+pub use attach::{Attached, XdpRequest, foreign_program};
+pub use attachment::Attachment;
 pub use detach::{Detached, detach_all};
-pub use error::Error;
+pub use error::{AttachError, Error};
 pub use folder::{Owner, PinFolder};
-pub use open::{Datapath, Opened, Options};
+pub use open::{Datapath, Opened, Options, check_host};
 pub use pinned::Pinned;
 pub use program::EntryPoint;
 pub use ring::{Drained, Ring};

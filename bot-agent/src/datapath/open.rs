@@ -121,8 +121,9 @@ impl DerefMut for Datapath {
     }
 }
 
-/// Refuses kernels and privileges with which loading would fail further down, less clearly.
-fn check_host() -> Result<(), Error> {
+/// Refuses kernels and privileges with which everything would fail further down, less clearly. The
+/// first thing to ask, before the pin folder is touched.
+pub fn check_host() -> Result<(), Error> {
     if kernel::version().is_none_or(|version| version < kernel::MINIMUM) {
         let found = rustix::system::uname().release().to_string_lossy().into();
         return Err(Error::KernelTooOld { found });

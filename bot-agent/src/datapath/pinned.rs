@@ -9,8 +9,8 @@ use aya::maps::{Map, MapData};
 use bot_common::abi::names;
 
 use super::{
-    attach::{self, AttachError, Attachment},
-    error::Error,
+    attachment::{self, Attachment},
+    error::{AttachError, Error},
     folder::PinFolder,
     tables::Tables,
 };
@@ -28,10 +28,7 @@ impl Pinned {
         let nothing = || Error::NothingPinned {
             path: pin_dir.to_owned(),
         };
-        if !pin_dir.exists() {
-            return Err(nothing());
-        }
-        let folder = PinFolder::existing(pin_dir)?;
+        let folder = PinFolder::find(pin_dir)?.ok_or_else(nothing)?;
         let maps = folder.layout().maps();
         if !names::PINNED_MAPS
             .iter()
@@ -49,7 +46,7 @@ impl Pinned {
 
     /// What is attached.
     pub fn attachments(&self) -> Result<Vec<Attachment>, AttachError> {
-        attach::attachments(&self.folder)
+        attachment::list(&self.folder)
     }
 }
 

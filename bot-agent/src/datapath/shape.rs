@@ -1,7 +1,7 @@
 //! Shapes of maps. aya 0.14 takes whatever is pinned under a name; a map of another shape would
 //! then be read as something it is not, so shapes are compared first.
 
-use std::{fmt, path::Path};
+use std::path::Path;
 
 use aya::maps::{MapError, MapInfo, MapType};
 use bot_common::abi::names;
@@ -10,7 +10,7 @@ use super::error::Error;
 
 /// What must agree for a pinned map to be the one that is meant.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Shape {
+struct Shape {
     kind: u32,
     key: u32,
     value: u32,
@@ -20,7 +20,7 @@ pub struct Shape {
 
 impl Shape {
     /// The shape a map of the object will get when `entries` overrides its declared size.
-    pub(super) fn declared(map: &aya_obj::Map, entries: Option<u32>) -> Self {
+    fn declared(map: &aya_obj::Map, entries: Option<u32>) -> Self {
         let entries = entries.unwrap_or_else(|| map.max_entries());
         Self {
             kind: map.map_type(),
@@ -35,6 +35,22 @@ impl Shape {
         }
     }
 
+    /// In words, what differs from what is `wanted`; empty when nothing does.
+    fn differences(self, wanted: Self) -> String {
+        [
+            ("type", self.kind, wanted.kind),
+            ("key bytes", self.key, wanted.key),
+            ("value bytes", self.value, wanted.value),
+            ("entries", self.entries, wanted.entries),
+            ("flags", self.flags, wanted.flags),
+        ]
+        .into_iter()
+        .filter(|(_, pinned, wanted)| pinned != wanted)
+        .map(|(what, pinned, wanted)| format!("{what} {pinned} instead of {wanted}"))
+        .collect::<Vec<_>>()
+        .join(", ")
+    }
+
     fn pinned(path: &Path) -> Result<Self, MapError> {
         let info = MapInfo::from_pin(path)?;
         Ok(Self {
@@ -44,22 +60,6 @@ impl Shape {
             entries: info.max_entries(),
             flags: info.map_flags(),
         })
-    }
-}
-
-impl fmt::Display for Shape {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            kind,
-            key,
-            value,
-            entries,
-            flags,
-        } = self;
-        write!(
-            f,
-            "type {kind}, key {key} bytes, value {value} bytes, {entries} entries, flags {flags:#x}"
-        )
     }
 }
 
@@ -92,12 +92,12 @@ pub(super) fn check_pins(
         let size = sizes.iter().find(|(sized, _)| *sized == name);
         let wanted = Shape::declared(map, size.map(|(_, entries)| *entries));
         let pinned = Shape::pinned(&path).map_err(|source| Error::Map { name, source })?;
-        if pinned != wanted {
+        let differences = pinned.differences(wanted);
+        if !differences.is_empty() {
             return Err(Error::Shape {
                 name,
                 path,
-                pinned,
-                wanted,
+                differences,
             });
         }
     }
@@ -107,6 +107,27 @@ pub(super) fn check_pins(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn differences_name_both_sides() {
+        let pinned = Shape {
+            kind: 11,
+            key: 20,
+            value: 4,
+            entries: 1024,
+            flags: 1,
+        };
+        let wanted = Shape {
+            entries: 8,
+            flags: 0,
+            ..pinned
+        };
+        assert_eq!(pinned.differences(pinned), "");
+        assert_eq!(
+            pinned.differences(wanted),
+            "entries 1024 instead of 8, flags 1 instead of 0"
+        );
+    }
 
     #[test]
     fn rings_are_powers_of_two_of_pages() {

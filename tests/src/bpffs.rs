@@ -1,0 +1,40 @@
+//! A BPF file system of the test's own.
+
+use std::path::{Path, PathBuf};
+
+use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
+use tempfile::TempDir;
+
+/// A mounted BPF file system in a temporary folder; unmounted with everything in it when dropped.
+#[derive(Debug)]
+pub struct BpfFs {
+    folder: TempDir,
+}
+
+impl BpfFs {
+    /// Mounts one that only root can walk through, as systemd does with `/sys/fs/bpf`.
+    pub fn mount() -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let (flags, options) = (MountFlags::empty(), Some(c"mode=0700"));
+        mount("bpf", folder.path(), "bpf", flags, options).expect("mounting bpf");
+        Self { folder }
+    }
+
+    /// Its root.
+    pub fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// A folder for pins in it, not made yet.
+    pub fn pin_dir(&self) -> PathBuf {
+        self.path().join("bot-agent")
+    }
+}
+
+impl Drop for BpfFs {
+    fn drop(&mut self) {
+        if let Err(error) = unmount(self.folder.path(), UnmountFlags::DETACH) {
+            eprintln!("unmounting {}: {error}", self.folder.path().display());
+        }
+    }
+}
