@@ -131,10 +131,21 @@ impl Cli {
 
 /// The exit code that an error means.
 pub fn exit_code(error: &anyhow::Error) -> ExitCode {
-    error
-        .chain()
-        .find_map(code_of)
-        .unwrap_or(ExitCode::Failure)
+    error.chain().find_map(code_of).unwrap_or(ExitCode::Failure)
+}
+
+/// The error and its causes in one line. Causes that the text before them says already are left out.
+pub fn message(error: &anyhow::Error) -> String {
+    let mut message = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if message.is_empty() {
+            message = cause;
+        } else if !message.contains(&cause) {
+            message.push_str(": ");
+            message.push_str(&cause);
+        }
+    }
+    message
 }
 
 /// Whether the reader of our output went away (`| head`): nothing to complain about.

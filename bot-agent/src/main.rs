@@ -21,7 +21,11 @@ fn main() -> ExitCode {
         Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // If standard error is gone too, the exit code is all there is left to say.
-            drop(writeln!(io::stderr(), "bot-agent: {error:#}"));
+            drop(writeln!(
+                io::stderr(),
+                "bot-agent: {}",
+                cli::message(&error)
+            ));
             cli::exit_code(&error).into()
         }
     }

@@ -84,7 +84,9 @@ pub enum Step {
 /// ordinary data of other streams.
 #[inline(always)]
 pub fn step(slot: &FlowSlot, segment: &Segment, clock: impl Fn() -> u64) -> Step {
-    if slot.tag == segment.tag && clock() < slot.deadline {
+    // A SYN with another number is another connection on the same ports.
+    let anew = segment.syn && segment.seq != slot.start;
+    if slot.tag == segment.tag && !anew && clock() < slot.deadline {
         return if segment.len == 0 {
             Step::Ignore
         } else {
@@ -97,10 +99,10 @@ pub fn step(slot: &FlowSlot, segment: &Segment, clock: impl Fn() -> u64) -> Step
         Head::Other => return Step::Ignore,
     };
     let now = clock();
-    if is_held(slot, now) {
+    if slot.tag != segment.tag && is_held(slot, now) {
         return Step::Busy;
     }
-    let slot = fresh(segment, window, now);
+    let slot = fresh(segment, window, now + FLOW_LIFETIME_NS);
     if segment.len == 0 {
         Step::Store(slot)
     } else {
@@ -115,10 +117,10 @@ const fn is_held(slot: &FlowSlot, now: u64) -> bool {
 }
 
 #[inline(always)]
-const fn fresh(segment: &Segment, window: u32, now: u64) -> FlowSlot {
+const fn fresh(segment: &Segment, window: u32, deadline: u64) -> FlowSlot {
     FlowSlot {
         tag: segment.tag,
-        deadline: now + FLOW_LIFETIME_NS,
+        deadline,
         start: segment.seq,
         window,
         segments: 0,
@@ -129,7 +131,7 @@ const fn fresh(segment: &Segment, window: u32, now: u64) -> FlowSlot {
 /// Copies what of the segment lies in the stream's window.
 #[inline(always)]
 fn copy(mut slot: FlowSlot, segment: &Segment) -> Step {
-    let from = segment.seq.wrapping_sub(slot.start);
+    let mut from = segment.seq.wrapping_sub(slot.start);
     if from == 0 && slot.window == 0 {
         match segment.head {
             // The stream is not TLS: forget it.
@@ -137,13 +139,20 @@ fn copy(mut slot: FlowSlot, segment: &Segment) -> Step {
             Head::Hello(window) => slot.window = window,
         }
     }
-    let window = if slot.window == 0 {
+    let mut window = if slot.window == 0 {
         FLOW_WINDOW
     } else {
         slot.window
     };
     if from >= window {
-        return Step::Ignore;
+        // The start of a hello is a candidate wherever it stands: a forged SYN or a first hello
+        // that was a decoy must not hide it.
+        let Head::Hello(anew) = segment.head else {
+            return Step::Ignore;
+        };
+        slot = fresh(segment, anew, slot.deadline);
+        window = anew;
+        from = 0;
     }
     if slot.segments >= FLOW_SEGMENTS {
         return Step::TooMany;
@@ -276,6 +285,54 @@ mod tests {
             ..segment(9, 100, Head::Hello(500))
         };
         assert!(matches!(step(&slot, &other, || 2), Step::Copy { .. }));
+    }
+
+    #[test]
+    fn a_new_connection_on_the_same_ports_starts_anew() {
+        let syn = |seq| Segment {
+            tag: TAG,
+            seq,
+            len: 0,
+            syn: true,
+            head: Head::Other,
+        };
+        let head = Head::Hello(100);
+        let mut slot = FlowSlot::default();
+        for start in [5, 900_000] {
+            let Step::Store(stored) = step(&slot, &syn(start), || 1) else {
+                panic!("a SYN is remembered")
+            };
+            let Step::Copy { slot: after, len } = step(&stored, &segment(start, 80, head), || 1)
+            else {
+                panic!("its hello is copied")
+            };
+            assert_eq!((after.start, len), (start, 80));
+            slot = after;
+        }
+        assert_eq!(
+            step(&slot, &syn(900_000), || 1),
+            Step::Ignore,
+            "a SYN sent again"
+        );
+    }
+
+    #[test]
+    fn a_forged_syn_does_not_hide_a_hello() {
+        let forged = Segment {
+            tag: TAG,
+            seq: 5,
+            len: 0,
+            syn: true,
+            head: Head::Other,
+        };
+        let Step::Store(slot) = step(&FlowSlot::default(), &forged, || 1) else {
+            panic!("a SYN is remembered")
+        };
+        let hello = segment(900_000, 100, Head::Hello(100));
+        assert!(matches!(
+            step(&slot, &hello, || 1),
+            Step::Copy { len: 100, .. }
+        ));
     }
 
     #[test]

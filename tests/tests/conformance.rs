@@ -113,9 +113,8 @@ fn synthetic_hellos_give_the_listed_fingerprints_in_all_four_forms() {
 fn shared_folder() -> Option<PathBuf> {
     let asked = env::var_os("BOT_DATA").map(PathBuf::from);
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let data = asked
-        .clone()
-        .unwrap_or_else(|| workspace.join("../shared/data"));
+    // A relative path counts from the workspace, not from this crate.
+    let data = workspace.join(asked.as_deref().unwrap_or(Path::new("../shared/data")));
     let found = [data.clone(), data.join("ja4")]
         .into_iter()
         .find(|folder| folder.join("expected.tsv").is_file());

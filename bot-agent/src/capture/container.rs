@@ -68,21 +68,20 @@ pub struct CapturePacket<'a> {
 pub struct CaptureReader<'a> {
     input: Box<dyn Read + 'a>,
     format: Format,
+    order: Order,
+    /// The packet or block that was read last.
     buffer: Vec<u8>,
     packets: u64,
 }
 
 enum Format {
     Pcap(Pcap),
-    PcapNg {
-        order: Order,
-        interfaces: Vec<Interface>,
-    },
+    /// With the interfaces that the section has described so far.
+    PcapNg(Vec<Interface>),
 }
 
 #[derive(Clone, Copy)]
 struct Pcap {
-    order: Order,
     link_type: u16,
     /// Nanoseconds in a unit of the fraction field.
     fraction: u32,
@@ -103,10 +102,8 @@ impl<'a> CaptureReader<'a> {
     pub fn new(input: impl Read + 'a) -> Result<Self, CaptureError> {
         let mut reader = Self {
             input: decompressed(input).map_err(|source| CaptureError::Io { packets: 0, source })?,
-            format: Format::PcapNg {
-                order: Order::Little,
-                interfaces: Vec::new(),
-            },
+            format: Format::PcapNg(Vec::new()),
+            order: Order::Little,
             buffer: Vec::new(),
             packets: 0,
         };
@@ -124,7 +121,7 @@ impl<'a> CaptureReader<'a> {
     pub fn next_packet(&mut self) -> Result<Option<CapturePacket<'_>>, CaptureError> {
         let place = match self.format {
             Format::Pcap(header) => self.pcap_record(header)?,
-            Format::PcapNg { .. } => self.packet_block()?,
+            Format::PcapNg(_) => self.packet_block()?,
         };
         let Some(place) = place else { return Ok(None) };
         self.packets += 1;
@@ -154,8 +151,8 @@ impl<'a> CaptureReader<'a> {
             _ => return Err(CaptureError::Format(self.buffer.clone())),
         };
         self.require(20)?;
+        self.order = order;
         Ok(Pcap {
-            order,
             // The upper half says how long the frame check sequence is.
             link_type: low_half(order.u32(&self.buffer, 20)),
             fraction,
@@ -167,7 +164,7 @@ impl<'a> CaptureReader<'a> {
         if !self.fill(header.record_header)? {
             return Ok(None);
         }
-        let field = |at| header.order.u32(&self.buffer, at);
+        let field = |at| self.order.u32(&self.buffer, at);
         let nanos = u64::from(field(4)) * u64::from(header.fraction);
         let time = i128::from(field(0)) * NANOS + i128::from(nanos);
         let (len, wire_len) = (size(field(8)), size(field(12)));
@@ -190,16 +187,16 @@ impl<'a> CaptureReader<'a> {
             if !self.fill(8)? {
                 return Ok(None);
             }
-            let (order, kind) = self.block_kind();
+            let kind = self.order.u32(&self.buffer, 0);
             if kind == SECTION_HEADER {
                 self.section()?;
                 continue;
             }
-            self.body(order)?;
-            let Format::PcapNg { interfaces, .. } = &mut self.format else {
+            self.body()?;
+            let Format::PcapNg(interfaces) = &mut self.format else {
                 return Ok(None);
             };
-            match pcapng::read(order, kind, &self.buffer, interfaces) {
+            match pcapng::read(self.order, kind, &self.buffer, interfaces) {
                 Ok(None) => {}
                 Ok(Some(place)) => return Ok(Some(place)),
                 Err(what) => return Err(self.damaged(what)),
@@ -207,32 +204,20 @@ impl<'a> CaptureReader<'a> {
         }
     }
 
-    fn block_kind(&self) -> (Order, u32) {
-        let order = match self.format {
-            Format::PcapNg { order, .. } => order,
-            Format::Pcap(header) => header.order,
-        };
-        (order, order.u32(&self.buffer, 0))
-    }
-
     /// A section header, of which type and length are in the buffer: the byte order of the section.
     fn section(&mut self) -> Result<(), CaptureError> {
         self.require(4)?;
-        let order = [Order::Little, Order::Big]
+        self.order = [Order::Little, Order::Big]
             .into_iter()
             .find(|order| order.u32(&self.buffer, 8) == BYTE_ORDER_MAGIC)
             .ok_or_else(|| self.damaged("a section header has no byte-order magic"))?;
-        self.body(order)?;
-        self.format = Format::PcapNg {
-            order,
-            interfaces: Vec::new(),
-        };
-        Ok(())
+        self.format = Format::PcapNg(Vec::new());
+        self.body()
     }
 
     /// Reads the rest of a block, trailing length included.
-    fn body(&mut self, order: Order) -> Result<(), CaptureError> {
-        let len = size(order.u32(&self.buffer, 4));
+    fn body(&mut self) -> Result<(), CaptureError> {
+        let len = size(self.order.u32(&self.buffer, 4));
         if !(12..=MAX_BLOCK).contains(&len) {
             return Err(self.damaged("the length of a block is beyond belief"));
         }

@@ -13,6 +13,9 @@ const OPTION_END: u16 = 0;
 const OPTION_TSRESOL: u16 = 9;
 const OPTION_TSOFFSET: u16 = 14;
 
+/// Interfaces of a section that are believed.
+const MAX_INTERFACES: usize = 65_536;
+
 /// Type and length before, length behind.
 const FRAME_BEFORE: usize = 8;
 const FRAME_BEHIND: usize = 4;
@@ -38,6 +41,7 @@ pub(super) fn read(
     interfaces: &mut Vec<Interface>,
 ) -> Result<Option<Place>, &'static str> {
     match kind {
+        INTERFACE if interfaces.len() >= MAX_INTERFACES => Err("it has too many interfaces"),
         INTERFACE => {
             interfaces.push(interface(order, block)?);
             Ok(None)

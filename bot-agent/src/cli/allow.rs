@@ -15,18 +15,12 @@ Examples:
   bot-agent allow 192.0.2.10 --permanent --reason monitoring
   bot-agent allow 198.51.100.64/26 --duration 2h --reason 'load test'
   bot-agent allow --from-file health-checkers.txt --permanent")]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     put: put::PutArgs,
 }
 
 /// Runs the command.
-pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    put::run(
-        &args.put,
-        (false, Scope::All),
-        Request::Allow,
-        global,
-        out,
-    )
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    put::run(&args.put, (false, Scope::All), Request::Allow, global, out)
 }

@@ -20,7 +20,7 @@ use crate::{
 Examples:
   bot-agent attach eth1
   bot-agent attach eth1 --xdp native")]
-pub struct Args {
+pub(super) struct Args {
     /// Interface
     iface: String,
 
@@ -34,22 +34,23 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let mut client = global.connect()?;
     let request = Request::Attach {
         iface: args.iface.clone(),
         xdp: args.xdp,
         replace: args.replace,
     };
-    match client.call(&request)? {
-        Response::Attached(interfaces) => write(&interfaces, global.output, out)?,
-        other => return Err(client.unexpected(&other).into()),
-    }
+    let answer = client.call(&request)?;
+    let Response::Attached(interfaces) = answer else {
+        return Err(client.unexpected(&answer).into());
+    };
+    write(&interfaces, global.output, out)?;
     Ok(ExitCode::Ok)
 }
 
 /// Writes the interfaces that are filtered now.
-pub fn write(
+pub(super) fn write(
     interfaces: &[Interface],
     output: Output,
     out: &mut dyn Write,

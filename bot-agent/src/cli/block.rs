@@ -19,7 +19,7 @@ Examples:
   bot-agent block 198.51.100.0/24 2001:db8::/48 --duration 7d
   bot-agent block --from-file scrapers.txt --permanent --yes
   bot-agent block 203.0.113.0/24 --permanent --monitor    (count only)")]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     put: put::PutArgs,
 
@@ -34,7 +34,7 @@ pub struct Args {
 
 /// Which packets a block covers.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
-pub enum ScopeArg {
+pub(super) enum ScopeArg {
     /// Every packet
     All,
     /// Packets to served ports and new connections: answers to this host's own requests pass
@@ -42,7 +42,7 @@ pub enum ScopeArg {
 }
 
 /// Runs the command.
-pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let scope = match args.scope {
         ScopeArg::All => Scope::All,
         ScopeArg::Services => Scope::Services,

@@ -21,7 +21,7 @@ use crate::{
 Examples:
   bot-agent bypass --reason 'customers report errors' --for 30m
   bot-agent bypass --reason maintenance")]
-pub struct Args {
+pub(super) struct Args {
     /// Why; logged, and shown by status
     #[arg(long, short, value_name = "TEXT")]
     reason: String,
@@ -32,17 +32,18 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let view = match offline::find(global)? {
         Whom::Agent(mut client) => {
             let request = Request::Bypass {
                 reason: args.reason.clone(),
                 seconds: args.limit.map(|limit| limit.as_secs()),
             };
-            match client.call(&request)? {
-                Response::Mode(view) => view,
-                other => return Err(client.unexpected(&other).into()),
-            }
+            let answer = client.call(&request)?;
+            let Response::Mode(view) = answer else {
+                return Err(client.unexpected(&answer).into());
+            };
+            view
         }
         Whom::Tables(mut tables, places) => {
             tables.bypass(args.reason.clone(), args.limit, &places.state_dir)?

@@ -26,19 +26,22 @@ Examples:
   bot-agent check 198.51.100.7
   bot-agent check 2001:db8::1 -o json | jq .rule
   bot-agent check 198.51.100.7 -o raw    (drop, would_drop or pass)")]
-pub struct Args {
+pub(super) struct Args {
     /// Address
     address: IpAddr,
 }
 
 /// Runs the command.
-pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let address = args.address.to_canonical();
     let check: Check = match offline::find(global)? {
-        Whom::Agent(mut client) => match client.call(&Request::Check { address })? {
-            Response::Check(check) => *check,
-            other => return Err(client.unexpected(&other).into()),
-        },
+        Whom::Agent(mut client) => {
+            let answer = client.call(&Request::Check { address })?;
+            let Response::Check(check) = answer else {
+                return Err(client.unexpected(&answer).into());
+            };
+            *check
+        }
         Whom::Tables(tables, places) => tables.check(address, &places.state_dir)?,
     };
     match global.output {

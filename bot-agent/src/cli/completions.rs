@@ -13,14 +13,14 @@ use crate::exit_code::ExitCode;
 #[command(after_help = "\
 Examples:
   bot-agent completions bash > /usr/share/bash-completion/completions/bot-agent")]
-pub struct Args {
+pub(super) struct Args {
     /// Shell
     #[arg(value_enum)]
     shell: Shell,
 }
 
 /// Runs the command.
-pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     // The generator panics when its writer fails, so it writes to memory.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut Cli::command(), "bot-agent", &mut script);

@@ -20,7 +20,7 @@ Examples:
   bot-agent config check
   bot-agent config check -c new.toml
   bot-agent config default > /etc/bot-agent/bot-agent.toml")]
-pub struct Args {
+pub(super) struct Args {
     #[command(subcommand)]
     what: What,
 }
@@ -36,7 +36,7 @@ enum What {
 }
 
 /// Runs the command.
-pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let path = global.config_path();
     match args.what {
         What::Check => {

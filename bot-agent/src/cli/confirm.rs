@@ -13,14 +13,14 @@ use crate::{control::protocol::Request, exit_code::ExitCode};
 #[command(after_help = "\
 Examples:
   bot-agent confirm")]
-pub struct Args {
+pub(super) struct Args {
     /// Accept it from the session that set the mode (for scripts; proves nothing)
     #[arg(long)]
     same_session: bool,
 }
 
 /// Runs the command.
-pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let request = Request::Confirm {
         same_session: args.same_session,
     };

@@ -27,30 +27,29 @@ use crate::{
 Examples:
   bot-agent detach eth1
   systemctl stop bot-agent && bot-agent detach    (remove everything)")]
-pub struct Args {
+pub(super) struct Args {
     /// Interface; all of them if none is named
     iface: Option<String>,
 }
 
 /// Runs the command.
-pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let places = global.places_of_client();
     match (Client::connect(&places.socket), &args.iface) {
         (Ok(mut client), iface) => {
             let request = Request::Detach {
                 iface: iface.clone(),
             };
-            match client.call(&request)? {
-                Response::Attached(interfaces) => {
-                    attach::write(&interfaces, global.output, out)?;
-                    if iface.is_none() && global.output == Output::Human {
-                        writeln!(
-                            out,
-                            "the tables stay while the agent runs: stop it and detach again to remove them"
-                        )?;
-                    }
-                }
-                other => return Err(client.unexpected(&other).into()),
+            let answer = client.call(&request)?;
+            let Response::Attached(interfaces) = answer else {
+                return Err(client.unexpected(&answer).into());
+            };
+            attach::write(&interfaces, global.output, out)?;
+            if iface.is_none() && global.output == Output::Human {
+                writeln!(
+                    out,
+                    "the tables stay while the agent runs: stop it and detach again to remove them"
+                )?;
             }
         }
         (Err(error @ ClientError::NotRunning { .. }), Some(_)) => {

@@ -23,7 +23,7 @@ Examples:
   bot-agent list
   bot-agent list --overlaps 198.51.100.0/22
   bot-agent list --blocks -o raw | cut -f2 > blocks.txt")]
-pub struct Args {
+pub(super) struct Args {
     /// Only blocks
     #[arg(long, conflicts_with = "allows")]
     blocks: bool,
@@ -42,7 +42,7 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let action = match (args.blocks, args.allows) {
         (true, _) => Some(RuleAction::Block),
         (_, true) => Some(RuleAction::Allow),

@@ -37,7 +37,7 @@ Examples:
   bot-agent logs --since 10m --event would_drop --event drop
   bot-agent logs -f --event hello --ja4 't13d1516h2_*'
   bot-agent logs --src 198.51.100.0/24 -o json")]
-pub struct Args {
+pub(super) struct Args {
     /// Go on as events come
     #[arg(long, short, conflicts_with = "file")]
     follow: bool,
@@ -68,7 +68,7 @@ pub struct Args {
 }
 
 /// Runs the command.
-pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let filter = Filter {
         events: args.event.clone(),
         src: args.src,

@@ -18,14 +18,14 @@ use crate::exit_code::ExitCode;
 Examples:
   bot-agent man | man -l -
   bot-agent man --dir /usr/share/man/man8")]
-pub struct Args {
+pub(super) struct Args {
     /// Folder for bot-agent.8, bot-agent-block.8, ...
     #[arg(long, value_name = "DIR")]
     dir: Option<PathBuf>,
 }
 
 /// Runs the command.
-pub fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let mut command = Cli::command();
     command.build();
     let Some(dir) = &args.dir else {

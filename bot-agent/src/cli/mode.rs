@@ -25,7 +25,7 @@ Examples:
   bot-agent mode
   bot-agent mode enforce --confirm-within 60s    (then, from a new login: bot-agent confirm)
   bot-agent mode monitor")]
-pub struct Args {
+pub(super) struct Args {
     /// The mode to set
     #[arg(value_enum)]
     mode: Option<ModeArg>,
@@ -37,7 +37,7 @@ pub struct Args {
 
 /// A mode, as it is typed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq, clap::ValueEnum)]
-pub enum ModeArg {
+pub(super) enum ModeArg {
     /// Count and report what would be dropped
     Monitor,
     /// Drop what is blocked
@@ -45,7 +45,7 @@ pub enum ModeArg {
 }
 
 /// Runs the command.
-pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let mode = ask(
         &Request::Mode {
             set: args.mode.map(|mode| match mode {
@@ -61,16 +61,17 @@ pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<
 }
 
 /// Asks for something that is answered with the mode.
-pub fn ask(request: &Request, global: &Global) -> anyhow::Result<ModeView> {
+pub(super) fn ask(request: &Request, global: &Global) -> anyhow::Result<ModeView> {
     let mut client = global.connect()?;
-    match client.call(request)? {
-        Response::Mode(mode) => Ok(mode),
-        other => Err(client.unexpected(&other).into()),
-    }
+    let answer = client.call(request)?;
+    let Response::Mode(mode) = answer else {
+        return Err(client.unexpected(&answer).into());
+    };
+    Ok(mode)
 }
 
 /// Writes the mode.
-pub fn write(mode: &ModeView, output: Output, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(super) fn write(mode: &ModeView, output: Output, out: &mut dyn Write) -> anyhow::Result<()> {
     match output {
         Output::Human => writeln!(out, "{}", show::mode(mode))?,
         Output::Json => show::json(mode, out)?,

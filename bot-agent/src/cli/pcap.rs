@@ -28,7 +28,7 @@ Examples:
   bot-agent pcap trace.pcapng
   bot-agent pcap trace.pcap.gz -o tsv | sort | uniq -c
   tcpdump -w - tcp port 443 | bot-agent pcap - -o json")]
-pub struct Args {
+pub(super) struct Args {
     /// Capture file; - reads standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
@@ -36,7 +36,7 @@ pub struct Args {
 
 /// Prints the hellos of a capture. A capture that cannot be read to its end is an error, reported
 /// after everything before that point was printed.
-pub fn run(args: &Args, output: Output, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, output: Output, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let name = args.file.display();
     let live = args.file == Path::new("-");
     let input: Box<dyn Read> = if live {
@@ -195,4 +195,101 @@ fn timestamp(nanos: i128) -> String {
     const PRINTER: DateTimePrinter = DateTimePrinter::new().precision(Some(9));
     let time = Timestamp::from_nanosecond(nanos).unwrap_or(Timestamp::UNIX_EPOCH);
     PRINTER.timestamp_to_string(&time)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    fn capture(name: &str) -> PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../tests/fixtures/captures")
+            .join(name)
+    }
+
+    fn printed(file: PathBuf, output: Output) -> (String, anyhow::Result<()>) {
+        let mut out = Vec::new();
+        let result = run(&Args { file }, output, &mut out).map(drop);
+        (String::from_utf8(out).unwrap(), result)
+    }
+
+    #[test]
+    fn human_lines_say_who_connected_where_with_what() {
+        let (text, result) = printed(capture("python_ipv6_cooked.pcap.gz"), Output::Human);
+        result.unwrap();
+        let (_, rest) = text.split_once("Z ").unwrap();
+        assert_eq!(
+            rest,
+            "[::1]:50164 > [::1]:4436 t13d1812h1_85036bcba153_d41ae481755e sni=demo.example alpn=http/1.1\n"
+        );
+    }
+
+    #[test]
+    fn json_is_an_object_a_line_with_exactly_these_keys() {
+        let (text, result) = printed(capture("openssl_retry.pcapng"), Output::Json);
+        result.unwrap();
+        assert_eq!(text.lines().count(), 2);
+        for line in text.lines() {
+            let object: serde_json::Map<String, serde_json::Value> =
+                serde_json::from_str(line).unwrap();
+            let mut expected = Row::COLUMNS.to_vec();
+            expected.sort_unstable();
+            assert_eq!(object.keys().collect::<Vec<_>>(), expected);
+            assert_eq!(object["alpn"], serde_json::json!(["h2"]));
+            assert_eq!(object["sport"], 50416);
+            assert_eq!(object["sni"], "demo.example");
+            object["ts"].as_str().unwrap().parse::<Timestamp>().unwrap();
+        }
+        let (text, _) = printed(capture("openssl_tls12.pcap"), Output::Json);
+        assert!(text.contains(r#""sni":null,"alpn":[],"#), "{text}");
+    }
+
+    #[test]
+    fn tsv_has_a_header_and_as_many_cells_in_every_line() {
+        let (text, result) = printed(capture("openssl_tls12.pcap"), Output::Raw);
+        result.unwrap();
+        let lines: Vec<Vec<&str>> = text
+            .lines()
+            .map(|line| line.split('\t').collect())
+            .collect();
+        assert_eq!(lines.len(), 2);
+        assert_eq!(lines[0], Row::COLUMNS);
+        assert_eq!(lines[1].len(), Row::COLUMNS.len());
+        assert_eq!(lines[1][8], "t12i280600_d943125447b4_e7e480e5a997");
+    }
+
+    #[test]
+    fn a_capture_cut_within_a_packet_gives_what_stands_before_and_one_line() {
+        let whole = fs::read(capture("curl.pcap")).unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("cut.pcap");
+        fs::write(&file, &whole[..whole.len() - 10]).unwrap();
+        let (text, result) = printed(file.clone(), Output::Human);
+        assert_eq!(text.lines().count(), 1);
+        let line = format!("{:#}", result.unwrap_err());
+        assert_eq!(
+            line,
+            format!(
+                "cannot read {}: the capture is cut off within packet 16; everything before it was read",
+                file.display()
+            )
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_opened_or_is_no_capture_is_named() {
+        let missing = printed(PathBuf::from("/nonexistent.pcap"), Output::Json)
+            .1
+            .unwrap_err();
+        assert!(format!("{missing:#}").starts_with("cannot open /nonexistent.pcap: "));
+        let table = printed(capture("expected.tsv"), Output::Json)
+            .1
+            .unwrap_err();
+        assert!(
+            format!("{table:#}").contains("not a pcap or pcapng capture"),
+            "{table:#}"
+        );
+    }
 }

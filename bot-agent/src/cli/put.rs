@@ -34,8 +34,12 @@ const WIDE_UNITS: u128 = 65_536;
 const WIDE_ENTRIES: usize = 1_000;
 
 /// Options of commands that make rules.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 #[derive(Args, Clone, Debug)]
-pub struct PutArgs {
+pub(super) struct PutArgs {
     /// Addresses (192.0.2.7), networks (198.51.100.0/24) and ranges (192.0.2.7-192.0.2.19)
     #[arg(value_name = "TARGET", required_unless_present = "from_file")]
     pub targets: Vec<String>,
@@ -53,8 +57,8 @@ pub struct PutArgs {
     pub permanent: bool,
 
     /// Why; shown by check, list and every event
-    #[arg(long, short, value_name = "TEXT", default_value = "")]
-    pub reason: String,
+    #[arg(long, short, value_name = "TEXT")]
+    pub reason: Option<String>,
 
     /// Say what would happen and change nothing
     #[arg(long, short = 'n')]
@@ -70,7 +74,7 @@ pub struct PutArgs {
 }
 
 /// Makes the rules; `request` says which kind.
-pub fn run(
+pub(super) fn run(
     args: &PutArgs,
     (monitor, scope): (bool, Scope),
     request: impl Fn(Put) -> Request,
@@ -89,7 +93,7 @@ pub fn run(
                 .collect(),
             seconds: args.duration.map(|duration| duration.as_secs()),
             permanent: args.permanent,
-            reason: args.reason.clone(),
+            reason: args.reason.clone().unwrap_or_default(),
             monitor,
             scope,
             force: args.force,
@@ -109,12 +113,12 @@ pub fn run(
 }
 
 /// Every target named, from the command line and the file.
-pub fn gather(args: &PutArgs) -> anyhow::Result<Vec<Target>> {
+pub(super) fn gather(args: &PutArgs) -> anyhow::Result<Vec<Target>> {
     gather_from(&args.targets, args.from_file.as_deref())
 }
 
 /// Every target named, in order.
-pub fn gather_from(words: &[String], file: Option<&Path>) -> anyhow::Result<Vec<Target>> {
+pub(super) fn gather_from(words: &[String], file: Option<&Path>) -> anyhow::Result<Vec<Target>> {
     let mut targets = words
         .iter()
         .map(|word| word.parse())
@@ -144,7 +148,7 @@ fn read(file: &Path) -> anyhow::Result<(String, String)> {
 }
 
 /// Whether an operator should look at the numbers first.
-pub fn is_wide(targets: &[Target]) -> bool {
+pub(super) fn is_wide(targets: &[Target]) -> bool {
     let mut entries = 0;
     let mut units = 0u128;
     for prefix in targets.iter().flat_map(Target::prefixes) {
@@ -194,10 +198,10 @@ fn send(
             let (done, all) = (number * MAX_TARGETS, targets.len());
             answer.with_context(|| format!("{done} of {all} targets are done, the rest is not"))?
         };
-        match answer {
-            Response::Changed(changed) => add(&mut sum, *changed),
-            other => return Err(client.unexpected(&other).into()),
-        }
+        let Response::Changed(changed) = answer else {
+            return Err(client.unexpected(&answer).into());
+        };
+        add(&mut sum, *changed);
     }
     Ok(sum)
 }
@@ -272,7 +276,10 @@ mod tests {
         assert_eq!(gather_from(&[], Some(&file)).unwrap().len(), 2);
         std::fs::write(&file, "x\n192.0.2.1\n10.0.0.1/8\n").unwrap();
         let error = format!("{:#}", gather_from(&[], Some(&file)).unwrap_err());
-        assert!(error.contains("line 1") && error.contains("line 3"), "{error}");
+        assert!(
+            error.contains("line 1") && error.contains("line 3"),
+            "{error}"
+        );
         std::fs::write(&file, "# nothing\n").unwrap();
         assert!(gather_from(&[], Some(&file)).is_err());
     }

@@ -16,15 +16,15 @@ use crate::{
 #[command(after_help = "\
 Examples:
   bot-agent config check && bot-agent reload")]
-pub struct Args {}
+pub(super) struct Args {}
 
 /// Runs the command.
-pub fn run(_args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(_args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     sentence(&Request::Reload {}, global, out)
 }
 
 /// Asks for something that is answered with a sentence, and writes it.
-pub fn sentence(
+pub(super) fn sentence(
     request: &Request,
     global: &Global,
     out: &mut dyn Write,

@@ -17,15 +17,18 @@ use crate::{
 #[command(after_help = "\
 Examples:
   bot-agent resume")]
-pub struct Args {}
+pub(super) struct Args {}
 
 /// Runs the command.
-pub fn run(_args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(_args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let view = match offline::find(global)? {
-        Whom::Agent(mut client) => match client.call(&Request::Resume {})? {
-            Response::Mode(view) => view,
-            other => return Err(client.unexpected(&other).into()),
-        },
+        Whom::Agent(mut client) => {
+            let answer = client.call(&Request::Resume {})?;
+            let Response::Mode(view) = answer else {
+                return Err(client.unexpected(&answer).into());
+            };
+            view
+        }
         Whom::Tables(mut tables, places) => tables.resume(&places.state_dir)?,
     };
     mode::write(&view, global.output, out)?;

@@ -1,6 +1,10 @@
 //! Answers as people read them, and as shell pipelines do.
 //!
 //! Reasons and names may come from anywhere, so all free text goes through [`Safe`].
+#![expect(
+    clippy::format_push_string,
+    reason = "`write!` into a String needs its result thrown away"
+)]
 
 use std::{io::Write, time::Duration};
 
@@ -28,14 +32,14 @@ use crate::{
 const NAMED: usize = 10;
 
 /// One JSON object and a line end.
-pub fn json(value: &impl Serialize, out: &mut dyn Write) -> anyhow::Result<()> {
+pub(super) fn json(value: &impl Serialize, out: &mut dyn Write) -> anyhow::Result<()> {
     serde_json::to_writer(&mut *out, value)?;
     writeln!(out)?;
     Ok(())
 }
 
 /// `monitor`, `enforce` or `bypass`.
-pub fn mode_word(mode: &ModeView) -> &'static str {
+pub(super) fn mode_word(mode: &ModeView) -> &'static str {
     match (&mode.bypass, mode.mode) {
         (Some(_), _) => "bypass",
         (None, Mode::Enforce) => "enforce",
@@ -44,7 +48,7 @@ pub fn mode_word(mode: &ModeView) -> &'static str {
 }
 
 /// The mode in a sentence.
-pub fn mode(mode: &ModeView) -> String {
+pub(super) fn mode(mode: &ModeView) -> String {
     let base = match mode.mode {
         Mode::Monitor => "monitor: counts and reports what would be dropped, drops nothing",
         Mode::Enforce => "enforce: drops what is blocked",
@@ -73,7 +77,7 @@ pub fn mode(mode: &ModeView) -> String {
 }
 
 /// A rule in a line.
-pub fn rule(rule: &RuleView) -> String {
+pub(super) fn rule(rule: &RuleView) -> String {
     let mut text = format!(
         "{} {} {}{}, {}",
         rule.rule,
@@ -93,7 +97,7 @@ pub fn rule(rule: &RuleView) -> String {
 }
 
 /// Tab-separated: id, prefix, action, scope, seconds left, packets, origin, reason.
-pub fn rule_raw(rule: &RuleView) -> String {
+pub(super) fn rule_raw(rule: &RuleView) -> String {
     let left = rule.remaining_seconds.map(|left| left.to_string());
     let packets = rule.hits.map(|hits| hits.packets.to_string());
     format!(
@@ -110,8 +114,10 @@ pub fn rule_raw(rule: &RuleView) -> String {
 }
 
 /// A table with a heading.
-pub fn rule_table(rules: &[RuleView]) -> String {
-    let heading = ["RULE", "ACTION", "PREFIX", "ENDS", "PACKETS", "ORIGIN", "REASON"];
+pub(super) fn rule_table(rules: &[RuleView]) -> String {
+    let heading = [
+        "RULE", "ACTION", "PREFIX", "ENDS", "PACKETS", "ORIGIN", "REASON",
+    ];
     let mut rows = vec![heading.map(String::from)];
     rows.extend(rules.iter().map(|rule| {
         [
@@ -129,7 +135,7 @@ pub fn rule_table(rules: &[RuleView]) -> String {
 }
 
 /// What a wide command would do, before it does.
-pub fn preview(changed: &Changed) -> String {
+pub(super) fn preview(changed: &Changed) -> String {
     let count = changed.added + changed.replaced;
     let mut text = format!(
         "{} for {} addresses",
@@ -153,7 +159,7 @@ pub fn preview(changed: &Changed) -> String {
 }
 
 /// What was done.
-pub fn changed(changed: &Changed) -> String {
+pub(super) fn changed(changed: &Changed) -> String {
     if changed.dry_run {
         return format!("nothing was changed; {}", preview(changed));
     }
@@ -186,7 +192,7 @@ pub fn changed(changed: &Changed) -> String {
 }
 
 /// What was taken back.
-pub fn taken(taken: &Taken) -> String {
+pub(super) fn taken(taken: &Taken) -> String {
     let verb = if taken.dry_run {
         "would be removed"
     } else {
@@ -205,14 +211,20 @@ pub fn taken(taken: &Taken) -> String {
         ));
     }
     for unknown in taken.unknown.iter().take(NAMED) {
-        lines.push(format!("{unknown}: no operator rule of exactly that target"));
+        lines.push(format!(
+            "{unknown}: no operator rule of exactly that target"
+        ));
     }
     if taken.unknown.len() > NAMED {
         let more = taken.unknown.len() - NAMED;
         lines.push(format!("and {} more without a rule", grouped_count(more)));
     }
     for still in taken.still.iter().take(NAMED) {
-        lines.push(format!("{} stays covered by {}", still.prefix, rule(&still.by)));
+        lines.push(format!(
+            "{} stays covered by {}",
+            still.prefix,
+            rule(&still.by)
+        ));
     }
     if taken.still.len() > NAMED {
         let more = taken.still.len() - NAMED;
@@ -222,7 +234,7 @@ pub fn taken(taken: &Taken) -> String {
 }
 
 /// What happens to an address, and why.
-pub fn check(check: &Check) -> String {
+pub(super) fn check(check: &Check) -> String {
     let state = match (check.effect, &check.mode.bypass) {
         (Effect::Drop, _) => "dropped",
         (Effect::WouldDrop, _) => "passes, would be dropped",
@@ -236,7 +248,11 @@ pub fn check(check: &Check) -> String {
         None => lines.push("  rule     none".into()),
     }
     for (number, verdict) in check.kernel.iter().enumerate() {
-        let label = if number == 0 { "kernel   " } else { "   then  " };
+        let label = if number == 0 {
+            "kernel   "
+        } else {
+            "   then  "
+        };
         lines.push(format!("  {label}{}", kernel_verdict(verdict)));
     }
     if check.kernel.is_empty() {
@@ -252,7 +268,7 @@ pub fn check(check: &Check) -> String {
 }
 
 /// `pass`, `drop` or `would_drop`.
-pub fn effect_word(effect: Effect) -> &'static str {
+pub(super) fn effect_word(effect: Effect) -> &'static str {
     match effect {
         Effect::Drop => "drop",
         Effect::Pass => "pass",
@@ -261,7 +277,7 @@ pub fn effect_word(effect: Effect) -> &'static str {
 }
 
 /// An interface in a line.
-pub fn interface(interface: &Interface) -> String {
+pub(super) fn interface(interface: &Interface) -> String {
     match (&interface.xdp, interface.ifindex) {
         (Some(xdp), _) => {
             let program = interface.program.as_deref().unwrap_or("XDP");
@@ -273,7 +289,7 @@ pub fn interface(interface: &Interface) -> String {
 }
 
 /// The agent and the filter.
-pub fn status(status: &Status) -> String {
+pub(super) fn status(status: &Status) -> String {
     let agent = match &status.agent {
         Some(agent) => format!(
             "running since {:.0}, version {}, pid {}, {}",
@@ -286,7 +302,10 @@ pub fn status(status: &Status) -> String {
     };
     let mut lines = vec![
         format!("agent       {agent}"),
-        format!("mode        {}", mode(&status.mode).replace('\n', "\n            ")),
+        format!(
+            "mode        {}",
+            mode(&status.mode).replace('\n', "\n            ")
+        ),
     ];
     for (number, view) in status.interfaces.iter().enumerate() {
         let label = if number == 0 { "interfaces" } else { "" };
@@ -320,12 +339,17 @@ pub fn status(status: &Status) -> String {
             lines.push(format!("{label:<12}{name:<22} {}", packets(*hits)));
         }
     }
-    lines.extend(status.notes.iter().map(|note| format!("note        {note}")));
+    lines.extend(
+        status
+            .notes
+            .iter()
+            .map(|note| format!("note        {note}")),
+    );
     lines.join("\n")
 }
 
 /// Tab-separated keys and values.
-pub fn status_raw(status: &Status) -> String {
+pub(super) fn status_raw(status: &Status) -> String {
     let mut lines = vec![
         format!("running\t{}", status.agent.is_some()),
         format!("mode\t{}", mode_word(&status.mode)),
@@ -336,14 +360,17 @@ pub fn status_raw(status: &Status) -> String {
     }
     for (family, counters) in &status.counters {
         for (name, hits) in counters {
-            lines.push(format!("{family}\t{name}\t{}\t{}", hits.packets, hits.bytes));
+            lines.push(format!(
+                "{family}\t{name}\t{}\t{}",
+                hits.packets, hits.bytes
+            ));
         }
     }
     lines.join("\n")
 }
 
 /// Tab-separated: time, kind, source, destination, then what the human line says.
-pub fn event_raw(event: &Event) -> String {
+pub(super) fn event_raw(event: &Event) -> String {
     let (src, dst) = match &event.body {
         Body::Drop(dropped) | Body::WouldDrop(dropped) => {
             (dropped.src.to_string(), dropped.dst.to_string())
@@ -364,15 +391,19 @@ pub fn event_raw(event: &Event) -> String {
     };
     let brief = Brief(event).to_string();
     let rest = brief.split_once(' ').map_or("", |(_, rest)| rest.trim());
-    format!("{}\t{}\t{src}\t{dst}\t{rest}", event.ts, event.kind().name())
+    format!(
+        "{}\t{}\t{src}\t{dst}\t{rest}",
+        event.ts,
+        event.kind().name()
+    )
 }
 
 /// A whole number with its thousands apart.
-pub fn grouped(number: u128) -> String {
+pub(super) fn grouped(number: u128) -> String {
     let digits = number.to_string();
     let mut text = String::new();
     for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position) % 3 == 0 {
+        if position > 0 && (digits.len() - position).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);
@@ -528,7 +559,16 @@ mod tests {
     fn raw_rules_have_fixed_columns() {
         assert_eq!(
             rule_raw(&view(3, "::1")).split('\t').collect::<Vec<_>>(),
-            ["3", "::1", "block", "all", "14400", "1234", "operator", r"scraper\u{1b}[2J"]
+            [
+                "3",
+                "::1",
+                "block",
+                "all",
+                "14400",
+                "1234",
+                "operator",
+                r"scraper\u{1b}[2J"
+            ]
         );
     }
 
@@ -555,14 +595,23 @@ mod tests {
         let text = rule_table(&[view(1, "10.0.0.0/8"), view(222, "::1")]);
         let columns: Vec<usize> = text
             .lines()
-            .map(|line| line.find("operator").or_else(|| line.find("ORIGIN")).unwrap())
+            .map(|line| {
+                line.find("operator")
+                    .or_else(|| line.find("ORIGIN"))
+                    .unwrap()
+            })
             .collect();
         assert!(columns.iter().all(|column| *column == columns[0]), "{text}");
     }
 
     #[test]
     fn numbers_have_their_thousands_apart() {
-        for (number, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (16_777_216, "16,777,216")] {
+        for (number, text) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1,000"),
+            (16_777_216, "16,777,216"),
+        ] {
             assert_eq!(grouped(number), text);
         }
     }

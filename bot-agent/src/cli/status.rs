@@ -23,15 +23,18 @@ use crate::{
 Examples:
   bot-agent status
   bot-agent status -o json | jq .counters.outcome")]
-pub struct Args {}
+pub(super) struct Args {}
 
 /// Runs the command.
-pub fn run(_args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(_args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let status: Status = match offline::find(global)? {
-        Whom::Agent(mut client) => match client.call(&Request::Status {})? {
-            Response::Status(status) => *status,
-            other => return Err(client.unexpected(&other).into()),
-        },
+        Whom::Agent(mut client) => {
+            let answer = client.call(&Request::Status {})?;
+            let Response::Status(status) = answer else {
+                return Err(client.unexpected(&answer).into());
+            };
+            *status
+        }
         Whom::Tables(tables, places) => tables.status(&places.state_dir)?,
     };
     match global.output {

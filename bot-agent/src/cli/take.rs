@@ -19,7 +19,7 @@ use crate::{
 
 /// Options of commands that take rules back.
 #[derive(Args, Clone, Debug)]
-pub struct TakeArgs {
+pub(super) struct TakeArgs {
     /// Addresses, networks and ranges, as they were given
     #[arg(value_name = "TARGET", required_unless_present = "from_file")]
     pub targets: Vec<String>,
@@ -34,7 +34,7 @@ pub struct TakeArgs {
 }
 
 /// Takes the rules back; `request` says of which kind.
-pub fn run(
+pub(super) fn run(
     args: &TakeArgs,
     request: impl Fn(Take) -> Request,
     global: &Global,
@@ -49,10 +49,10 @@ pub fn run(
             targets: targets.collect(),
             dry_run: args.dry_run,
         }))?;
-        match answer {
-            Response::Taken(taken) => add(&mut sum, *taken),
-            other => return Err(client.unexpected(&other).into()),
-        }
+        let Response::Taken(taken) = answer else {
+            return Err(client.unexpected(&answer).into());
+        };
+        add(&mut sum, *taken);
     }
     match global.output {
         Output::Human => writeln!(out, "{}", show::taken(&sum))?,
@@ -67,7 +67,7 @@ pub fn run(
 }
 
 /// Exit code of a command after which its targets should not be covered any more.
-pub fn exit_code(taken: &Taken) -> ExitCode {
+pub(super) fn exit_code(taken: &Taken) -> ExitCode {
     if taken.still.is_empty() {
         ExitCode::Ok
     } else {

@@ -54,6 +54,22 @@ fn errors_become_their_exit_codes() {
 #[test]
 fn a_reader_that_went_away_is_no_error() {
     let gone = io::Error::from(io::ErrorKind::BrokenPipe);
-    assert!(is_broken_pipe(&anyhow::Error::from(gone).context("writing")));
+    assert!(is_broken_pipe(
+        &anyhow::Error::from(gone).context("writing")
+    ));
     assert!(!is_broken_pipe(&anyhow::anyhow!("x")));
+}
+
+#[test]
+fn a_cause_is_said_once() {
+    let cause = io::Error::from(io::ErrorKind::UnexpectedEof);
+    let lost = ClientError::Lost {
+        path: "/run/x".into(),
+        source: cause,
+    };
+    let text = message(&anyhow::Error::from(lost).context("3 of 9 are done"));
+    assert_eq!(
+        text,
+        "3 of 9 are done: lost the agent on /run/x: unexpected end of file"
+    );
 }

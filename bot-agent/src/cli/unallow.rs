@@ -12,13 +12,13 @@ use crate::{control::protocol::Request, exit_code::ExitCode};
 #[command(after_help = "\
 Examples:
   bot-agent unallow 192.0.2.10")]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     take: take::TakeArgs,
 }
 
 /// Runs the command.
-pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let taken = take::run(&args.take, Request::Unallow, global, out)?;
     Ok(take::exit_code(&taken))
 }

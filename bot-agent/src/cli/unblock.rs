@@ -13,13 +13,13 @@ use crate::{control::protocol::Request, exit_code::ExitCode};
 Examples:
   bot-agent unblock 198.51.100.7
   bot-agent list --blocks -o raw | cut -f2 | bot-agent unblock --from-file -")]
-pub struct Args {
+pub(super) struct Args {
     #[command(flatten)]
     take: take::TakeArgs,
 }
 
 /// Runs the command.
-pub fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let taken = take::run(&args.take, Request::Unblock, global, out)?;
     Ok(take::exit_code(&taken))
 }

@@ -4,10 +4,12 @@
 //! everything, `resolve` checks and fills in. Reading the files ([`Config::load`]) is the only I/O.
 
 mod error;
+mod keys;
 mod layers;
 mod raw;
 mod resolve;
 mod show;
+mod standing;
 #[cfg(test)]
 mod tests;
 

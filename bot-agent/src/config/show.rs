@@ -1,6 +1,6 @@
 //! The effective configuration as TOML, each value with the place where it was set.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, fmt};
 
 use serde::Serialize;
 use toml::Value;
@@ -8,7 +8,7 @@ use toml::Value;
 use super::{Config, HelloPorts, Places, Ports};
 use crate::rules::{
     duration,
-    rule::{Draft, RuleAction, Scope},
+    rule::{Draft, RuleAction},
 };
 
 /// Every key besides those of `[[rule]]`, in the order in which they are shown.
@@ -48,22 +48,35 @@ pub(super) const KEYS: &[(&str, &str)] = &[
 /// Writes `config` as a file that says the same. Values are followed by a comment on where they
 /// were set, or `default`.
 pub fn show(config: &Config, places: &Places) -> String {
-    let mut text = String::new();
-    let mut section = "";
-    for ((table, key), value) in KEYS.iter().zip(values(config)) {
-        if *table != section {
-            let gap = if section.is_empty() { "" } else { "\n" };
-            text.push_str(&format!("{gap}[{table}]\n"));
-            section = table;
+    Shown { config, places }.to_string()
+}
+
+struct Shown<'a> {
+    config: &'a Config,
+    places: &'a Places,
+}
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut section = "";
+        for ((table, key), value) in KEYS.iter().zip(values(self.config)) {
+            if *table != section {
+                let gap = if section.is_empty() { "" } else { "\n" };
+                writeln!(f, "{gap}[{table}]")?;
+                section = table;
+            }
+            let place = self.places.get(format!("{table}.{key}").as_str());
+            let place = place.map_or_else(|| "default".to_owned(), ToString::to_string);
+            writeln!(f, "{key} = {value}  # {place}")?;
         }
-        let place = places.get(format!("{table}.{key}").as_str());
-        let place = place.map_or_else(|| "default".to_owned(), ToString::to_string);
-        text.push_str(&format!("{key} = {value}  # {place}\n"));
+        for rule in &self.config.rules {
+            writeln!(f, "\n[[rule]]")?;
+            for (key, value) in rule_values(rule) {
+                writeln!(f, "{key} = {value}")?;
+            }
+        }
+        Ok(())
     }
-    for rule in &config.rules {
-        text.push_str(&format!("\n[[rule]]\n{}", rule_lines(rule)));
-    }
-    text
 }
 
 /// The values of [`KEYS`], in their order.
@@ -121,25 +134,18 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
     ]
 }
 
-fn rule_lines(rule: &Draft) -> String {
-    let mut lines = vec![
+fn rule_values(rule: &Draft) -> Vec<(&'static str, Value)> {
+    let mut values = vec![
         ("action", word(&rule.action)),
         ("source", Value::from(rule.prefix.to_string())),
     ];
     if rule.action == RuleAction::Block {
-        lines.extend([
-            ("scope", word::<Scope>(&rule.scope)),
-            ("monitor", Value::from(rule.monitor)),
-        ]);
+        values.push(("scope", word(&rule.scope)));
+        values.push(("monitor", Value::from(rule.monitor)));
     }
-    lines.extend([
-        ("force", Value::from(rule.forced)),
-        ("reason", Value::from(rule.reason.as_str())),
-    ]);
-    let lines = lines
-        .iter()
-        .map(|(key, value)| format!("{key} = {value}\n"));
-    lines.collect()
+    values.push(("force", Value::from(rule.forced)));
+    values.push(("reason", Value::from(rule.reason.as_str())));
+    values
 }
 
 /// The word of an enum, as its `Deserialize` reads it.

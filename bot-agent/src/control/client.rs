@@ -10,7 +10,7 @@ use std::{
 use super::protocol::{Failure, Request, Response};
 
 /// How long an answer may take. Commands wait for the disk (fsync), so this is generous.
-const ANSWER: Duration = Duration::from_secs(60);
+const ANSWER: Duration = Duration::from_mins(1);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
@@ -72,16 +72,18 @@ impl Client {
                 path,
                 stream: BufReader::new(stream),
             }),
-            Err(error) => Err(match error.kind() {
-                io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
-                    ClientError::NotRunning { path }
-                }
-                io::ErrorKind::PermissionDenied => ClientError::Permission { path },
-                _ => ClientError::Lost {
-                    path,
-                    source: error,
-                },
-            }),
+            Err(source) => {
+                let is = |kind| source.kind() == kind;
+                Err(
+                    if is(io::ErrorKind::NotFound) || is(io::ErrorKind::ConnectionRefused) {
+                        ClientError::NotRunning { path }
+                    } else if is(io::ErrorKind::PermissionDenied) {
+                        ClientError::Permission { path }
+                    } else {
+                        ClientError::Lost { path, source }
+                    },
+                )
+            }
         }
     }
 
@@ -93,11 +95,15 @@ impl Client {
     ) -> Result<Response, ClientError> {
         self.send(request)?;
         loop {
-            match self.receive()? {
-                Response::Error(failure) => return Err(failure.into()),
-                response if response.is_item() => item(response)?,
-                response => return Ok(response),
+            let response = self.receive()?;
+            if response.is_item() {
+                item(response)?;
+                continue;
             }
+            return match response.failure() {
+                Some(failure) => Err(failure.clone().into()),
+                None => Ok(response),
+            };
         }
     }
 

@@ -98,6 +98,10 @@ pub enum Request {
 }
 
 /// Rules to make.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a field of the documented request"
+)]
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Put {
@@ -268,6 +272,15 @@ impl Response {
     /// Whether more lines of the same answer follow.
     pub fn is_item(&self) -> bool {
         matches!(self, Self::Event(_) | Self::Rule(_))
+    }
+
+    /// The failure, if the request failed.
+    pub fn failure(&self) -> Option<&Failure> {
+        if let Self::Error(failure) = self {
+            Some(failure)
+        } else {
+            None
+        }
     }
 
     /// A failure.

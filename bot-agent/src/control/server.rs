@@ -32,7 +32,7 @@ use crate::event::{Body, Event, Kind, Suppressed, filter::Filter};
 /// Clients at the same time.
 pub const MAX_CLIENTS: usize = 32;
 /// A client that asks for nothing for so long is disconnected.
-pub const IDLE: Duration = Duration::from_secs(60);
+pub const IDLE: Duration = Duration::from_mins(1);
 /// A client that does not read for so long is disconnected.
 pub const STALLED: Duration = Duration::from_secs(10);
 /// Bytes gathered before a write.

@@ -22,7 +22,7 @@ use crate::{
 
 /// What is known about the address.
 #[derive(Debug)]
-pub struct Facts<'a> {
+pub(super) struct Facts<'a> {
     /// The address.
     pub address: Address,
     /// The kernel's chain: id, terms, hits.
@@ -36,7 +36,7 @@ pub struct Facts<'a> {
 }
 
 /// Puts the facts together. `behind` finds the rule behind a verdict id.
-pub fn check<'a>(
+pub(super) fn check<'a>(
     facts: Facts<'a>,
     behind: impl Fn(VerdictId) -> Option<&'a Rule>,
     hits: impl Fn(RuleId) -> Option<Hits>,

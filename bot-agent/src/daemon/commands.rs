@@ -2,11 +2,7 @@
 
 use std::time::Duration;
 
-use super::{
-    Daemon, Wish,
-    interfaces::failure,
-    rules::failed,
-};
+use super::{Daemon, Wish, interfaces::failure, rules::failed};
 use crate::{
     control::{
         protocol::{Failure, FailureCode, Logs, Mode, Request, Response, Version, XdpMode},
@@ -50,7 +46,7 @@ impl Daemon {
                 confirm_within_seconds,
             } => self.set_mode(set, confirm_within_seconds, peer),
             Request::Confirm { same_session } => self.confirm(peer, same_session),
-            Request::Bypass { reason, seconds } => self.bypass(reason, seconds, peer),
+            Request::Bypass { reason, seconds } => self.bypass(&reason, seconds, peer),
             Request::Resume {} => self.resume(peer),
             Request::Reload {} => self.reload().map(|message| Response::Ok { message }),
             Request::Attach {
@@ -139,7 +135,7 @@ impl Daemon {
 
     fn bypass(
         &mut self,
-        reason: String,
+        reason: &str,
         seconds: Option<u64>,
         peer: Peer,
     ) -> Result<Response, Failure> {
@@ -152,7 +148,7 @@ impl Daemon {
         let now = host::now();
         let before = self.mode.clone();
         self.mode
-            .start_bypass(seconds.map(Duration::from_secs), reason.clone(), now)?;
+            .start_bypass(seconds.map(Duration::from_secs), reason.to_owned(), now)?;
         self.written_or(before)?;
         let view = self.mode.view(now);
         self.emit(Body::Bypass(Bypass {
@@ -254,16 +250,14 @@ impl Daemon {
             .into_iter()
             .map(|event| Response::Event(Box::new(event)))
             .collect();
-        match live {
-            Some(live) => Answer::Follow {
-                past,
-                live,
-                filter: logs.filter,
-            },
-            None => {
-                past.push(Response::End { count: past.len() });
-                Answer::Lines(past)
-            }
+        let Some(live) = live else {
+            past.push(Response::End { count: past.len() });
+            return Answer::Lines(past);
+        };
+        Answer::Follow {
+            past,
+            live,
+            filter: logs.filter,
         }
     }
 }

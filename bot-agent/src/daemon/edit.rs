@@ -13,7 +13,7 @@ use crate::{
     policy,
     rules::{
         duration,
-        prefix::Prefix,
+        prefix::{ParseError, Prefix},
         rule::{Draft, Origin, Rule, RuleAction, RuleId},
         set::{Inserted, RuleSet},
         target::Target,
@@ -52,7 +52,9 @@ pub fn put(
 ) -> Result<Edit<Changed>, Failure> {
     let targets = parse(&put.targets)?;
     for target in &targets {
-        target.check_width(put.force).map_err(refused)?;
+        target
+            .check_width(put.force)
+            .map_err(|error| refused(&error))?;
     }
     if put.reason.len() > MAX_REASON {
         return Err(invalid(format!(
@@ -94,6 +96,8 @@ pub fn put(
             edit.undo.push(Change::Put(old));
         }
     }
+    // So that no id is ever used twice, whatever is removed before the next start.
+    edit.changes.push(Change::NextId(edit.rules.next_id()));
     let shown = edit.added.iter().take(SHOWN_RULES);
     let shown = shown.filter_map(|id| edit.rules.get(*id));
     edit.answer = Changed {
@@ -175,11 +179,7 @@ fn parse(words: &[String]) -> Result<Vec<Target>, Failure> {
 }
 
 fn prefixes_of(targets: &[Target]) -> BTreeSet<Prefix> {
-    targets
-        .iter()
-        .flat_map(Target::prefixes)
-        .copied()
-        .collect()
+    targets.iter().flat_map(Target::prefixes).copied().collect()
 }
 
 fn deadline(
@@ -301,6 +301,10 @@ fn invalid(message: String) -> Failure {
     Failure::new(FailureCode::Invalid, message)
 }
 
-fn refused(error: impl ToString) -> Failure {
+fn refused(error: &ParseError) -> Failure {
     Failure::new(FailureCode::Refused, error.to_string())
 }
+
+#[cfg(test)]
+#[path = "edit_tests.rs"]
+mod tests;

@@ -32,7 +32,7 @@ use crate::{
 const RETRY_NS: u64 = 10_000_000_000;
 
 /// The rules in force, and everything that must agree with them.
-pub struct Filter {
+pub(super) struct Filter {
     /// The kernel's side.
     pub datapath: Datapath,
     /// The disk's side.
@@ -47,7 +47,7 @@ pub struct Filter {
 
 impl Filter {
     /// Takes over what the kernel's tables hold. They are not changed before the first change.
-    pub fn new(
+    pub(super) fn new(
         datapath: Datapath,
         store: Store,
         limits: Limits,
@@ -67,12 +67,12 @@ impl Filter {
     }
 
     /// The rules.
-    pub fn rules(&self) -> &RuleSet {
+    pub(super) fn rules(&self) -> &RuleSet {
         &self.rules
     }
 
     /// Carries out an operator's change.
-    pub fn commit<T>(&mut self, edit: Edit<T>, now: Now) -> Result<T, Failure> {
+    pub(super) fn commit<T>(&mut self, edit: Edit<T>, now: Now) -> Result<T, Failure> {
         let plan = self.plan(&edit.rules, now).map_err(|full| refused(&full))?;
         self.store
             .commit(&edit.changes)
@@ -81,9 +81,9 @@ impl Filter {
             let mut message =
                 format!("the kernel refused ({error}); the rules are what they were before");
             if let Err(error) = self.store.commit(&edit.undo) {
-                message.push_str(&format!(
-                    ", but the store could not be taken back ({error}): the change may come at the next start"
-                ));
+                message = format!(
+                    "{message}, but the store could not be taken back ({error}): the change may come at the next start"
+                );
             }
             self.read_anew(now);
             return Err(failed(message));
@@ -96,7 +96,7 @@ impl Filter {
     }
 
     /// Only looks whether an operator's change is possible.
-    pub fn rehearse<T>(&self, edit: Edit<T>, now: Now) -> Result<T, Failure> {
+    pub(super) fn rehearse<T>(&self, edit: Edit<T>, now: Now) -> Result<T, Failure> {
         self.plan(&edit.rules, now).map_err(|full| refused(&full))?;
         Ok(edit.answer)
     }
@@ -104,7 +104,7 @@ impl Filter {
     /// Makes the rules of the origins that `ours` says exactly those of `wanted`. Such rules are
     /// not stored. Even if the kernel refuses, they are the rules from now on, and the kernel is
     /// asked again later.
-    pub fn sync(
+    pub(super) fn sync(
         &mut self,
         ours: impl Fn(&Origin) -> bool,
         wanted: Vec<Draft>,
@@ -119,7 +119,7 @@ impl Filter {
     }
 
     /// Ends rules whose time is over. The kernel has done so by itself; its tables are tidied up.
-    pub fn expire(&mut self, now: Now) -> (Vec<Rule>, Result<(), Failure>) {
+    pub(super) fn expire(&mut self, now: Now) -> (Vec<Rule>, Result<(), Failure>) {
         let ended = self.rules.expire(now);
         if ended.is_empty() {
             return (ended, Ok(()));
@@ -135,7 +135,7 @@ impl Filter {
     }
 
     /// Puts the rules as they are into the kernel.
-    pub fn enforce(&mut self, now: Now) -> Result<(), Failure> {
+    pub(super) fn enforce(&mut self, now: Now) -> Result<(), Failure> {
         let plan = self.plan(&self.rules, now);
         let outcome = match plan {
             Ok(plan) => self.carry_out(plan).map_err(|error| {
@@ -153,7 +153,7 @@ impl Filter {
     }
 
     /// Asks a kernel that refused again, now and then.
-    pub fn retry(&mut self, now: Now) -> Option<Result<(), Failure>> {
+    pub(super) fn retry(&mut self, now: Now) -> Option<Result<(), Failure>> {
         if self.retry_at.is_none_or(|at| now.boot_ns < at) {
             return None;
         }
@@ -168,7 +168,7 @@ impl Filter {
     }
 
     /// The rule behind a verdict, as seen from a source that it applied to.
-    pub fn rule_behind(&self, verdict: VerdictId, src: Address, now: Now) -> Option<&Rule> {
+    pub(super) fn rule_behind(&self, verdict: VerdictId, src: Address, now: Now) -> Option<&Rule> {
         match self.owners.get(&verdict) {
             Some(Owner::Rule(id)) => self.rules.get(*id),
             Some(Owner::Group(group)) => {
@@ -181,8 +181,11 @@ impl Filter {
     }
 
     /// The same for an event, which also names rules that have gone.
-    pub fn cause(&self, verdict: VerdictId, src: Address, now: Now) -> Cause {
-        match (self.rule_behind(verdict, src, now), self.owners.get(&verdict)) {
+    pub(super) fn cause(&self, verdict: VerdictId, src: Address, now: Now) -> Cause {
+        match (
+            self.rule_behind(verdict, src, now),
+            self.owners.get(&verdict),
+        ) {
             (Some(rule), _) => Cause::of(rule),
             (None, Some(Owner::Rule(id))) => Cause {
                 rule: Some(*id),
@@ -193,7 +196,7 @@ impl Filter {
     }
 
     /// What each rule with a counter of its own matched so far.
-    pub fn hits(&self) -> Result<BTreeMap<RuleId, Hits>, TableError> {
+    pub(super) fn hits(&self) -> Result<BTreeMap<RuleId, Hits>, TableError> {
         let mut hits = self.kept_hits.clone();
         let mut owned: Vec<(VerdictId, RuleId)> = Vec::new();
         for (id, owner) in &self.owners {
@@ -209,7 +212,10 @@ impl Filter {
     }
 
     /// The kernel's own answer about an address, with the hits of each verdict of the chain.
-    pub fn lookup(&self, address: Address) -> Result<Vec<(VerdictId, Verdict, Hits)>, TableError> {
+    pub(super) fn lookup(
+        &self,
+        address: Address,
+    ) -> Result<Vec<(VerdictId, Verdict, Hits)>, TableError> {
         let (first, chain) = self.datapath.lookup(address)?;
         let ids = ids_of(first, &chain);
         let hits = self.datapath.hits(&ids)?;
@@ -241,7 +247,9 @@ impl Filter {
                 && let Ok(hits) = self.datapath.hits(&[id])
             {
                 let kept = self.kept_hits.entry(rule).or_default();
-                hits.into_iter().for_each(|hits| add(kept, hits));
+                for hits in hits {
+                    add(kept, hits);
+                }
             }
         }
     }
@@ -267,7 +275,7 @@ struct Plan {
 }
 
 /// The ids of a chain, from its first id and the terms.
-pub fn ids_of(first: VerdictId, chain: &[Verdict]) -> Vec<VerdictId> {
+pub(super) fn ids_of(first: VerdictId, chain: &[Verdict]) -> Vec<VerdictId> {
     let beneath = chain.iter().map(|verdict| verdict.then);
     std::iter::once(first)
         .chain(beneath)

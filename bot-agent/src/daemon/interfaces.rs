@@ -24,7 +24,7 @@ pub struct Wish {
 
 /// What is wanted and what is.
 #[derive(Debug, Default)]
-pub struct Interfaces {
+pub(super) struct Interfaces {
     wanted: BTreeMap<String, Wish>,
     attached: BTreeMap<String, Attachment>,
     /// Those that no earlier agent had attached to.
@@ -35,7 +35,7 @@ pub struct Interfaces {
 
 impl Interfaces {
     /// Names by index, for events.
-    pub fn names(&self) -> Names {
+    pub(super) fn names(&self) -> Names {
         let attached = self.attached.values();
         attached
             .map(|attachment| (attachment.ifindex, attachment.iface.clone()))
@@ -43,12 +43,12 @@ impl Interfaces {
     }
 
     /// Wanted interfaces.
-    pub fn wanted(&self) -> impl Iterator<Item = &str> {
+    pub(super) fn wanted(&self) -> impl Iterator<Item = &str> {
         self.wanted.keys().map(String::as_str)
     }
 
     /// Wants an interface, and attaches to it. It stays wanted only if that worked.
-    pub fn add(
+    pub(super) fn add(
         &mut self,
         datapath: &mut Datapath,
         iface: &str,
@@ -60,7 +60,7 @@ impl Interfaces {
     }
 
     /// Detaches from what was attached anew; adopted links stay, and filter on.
-    pub fn undo(&mut self, datapath: &mut Datapath) -> Vec<Body> {
+    pub(super) fn undo(&mut self, datapath: &mut Datapath) -> Vec<Body> {
         let fresh = std::mem::take(&mut self.fresh);
         let mut events = Vec::new();
         for iface in fresh {
@@ -73,12 +73,12 @@ impl Interfaces {
     }
 
     /// Wants an interface that may come later.
-    pub fn want(&mut self, iface: &str, wish: Wish) {
+    pub(super) fn want(&mut self, iface: &str, wish: Wish) {
         self.wanted.insert(iface.to_owned(), wish);
     }
 
     /// Does not want an interface any more, and detaches from it. `None`: it was not wanted.
-    pub fn remove(
+    pub(super) fn remove(
         &mut self,
         datapath: &mut Datapath,
         iface: &str,
@@ -98,7 +98,7 @@ impl Interfaces {
     }
 
     /// After a change of the host's links: forgets what is gone, attaches to what is back.
-    pub fn look_again(&mut self, datapath: &mut Datapath) -> Vec<Body> {
+    pub(super) fn look_again(&mut self, datapath: &mut Datapath) -> Vec<Body> {
         let mut events = Vec::new();
         let present = match interface::list() {
             Ok(present) => present,
@@ -142,7 +142,7 @@ impl Interfaces {
     }
 
     /// For people.
-    pub fn view(&self) -> Vec<Interface> {
+    pub(super) fn view(&self) -> Vec<Interface> {
         let attached = self.attached.values().map(view_of);
         let missing = self
             .wanted
@@ -196,11 +196,19 @@ impl Interfaces {
 }
 
 /// An attachment for people.
-pub fn view_of(attachment: &Attachment) -> Interface {
+pub(super) fn view_of(attachment: &Attachment) -> Interface {
+    let elsewhere = attachment.iface.is_empty();
     Interface {
-        iface: attachment.iface.clone(),
+        iface: if elsewhere {
+            format!("#{}", attachment.ifindex)
+        } else {
+            attachment.iface.clone()
+        },
         ifindex: Some(attachment.ifindex),
-        xdp: attachment.mode.map(|mode| mode.to_string()),
+        xdp: attachment
+            .mode
+            .map(|mode| mode.to_string())
+            .or_else(|| elsewhere.then(|| "in another network namespace".to_owned())),
         program: attachment.program.map(|program| {
             match program {
                 EntryPoint::Frags => "frags",
@@ -212,7 +220,7 @@ pub fn view_of(attachment: &Attachment) -> Interface {
 }
 
 /// A refusal to attach, for the control socket.
-pub fn failure(error: &AttachError) -> Failure {
+pub(super) fn failure(error: &AttachError) -> Failure {
     let code = match error {
         AttachError::Foreign { .. } | AttachError::ForeignLink { .. } => {
             FailureCode::ForeignProgram

@@ -119,10 +119,7 @@ mod tests {
     fn a_pin_folder_is_locked_if_it_is_there() {
         let dir = tempfile::tempdir().unwrap();
         let first = pin_dir(dir.path()).unwrap().unwrap();
-        assert!(matches!(
-            pin_dir(dir.path()),
-            Err(LockError::Held { .. })
-        ));
+        assert!(matches!(pin_dir(dir.path()), Err(LockError::Held { .. })));
         drop(first);
         assert!(pin_dir(dir.path()).unwrap().is_some());
         assert!(pin_dir(&dir.path().join("missing")).unwrap().is_none());

@@ -39,19 +39,16 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 
+use self::{filter::Filter, interfaces::Interfaces, mode::ModeState};
 pub use self::{
     interfaces::Wish,
     offline::{Offline, OfflineError},
     start::{Start, run},
 };
-use self::{filter::Filter, interfaces::Interfaces, mode::ModeState};
 use crate::{
     config::Config,
     control::server::{Call, Limits, serve},
-    datapath::{
-        Ring,
-        debug_log::DebugLog,
-    },
+    datapath::{Ring, debug_log::DebugLog},
     event::{Action, Body, Cause, Note, sink::Sink},
     exit_code::ExitCode,
     host::{
@@ -80,6 +77,8 @@ struct Daemon {
     assembler: FlowAssembler,
     finder: Finder,
     ports: PortSets,
+    /// From when everything is in place and attached.
+    running: bool,
     /// The last message of each recurring trouble, so that it is told once.
     troubles: tick::Troubles,
 }
@@ -175,7 +174,7 @@ impl Daemon {
         let cause = self.filter.cause(report.verdict, report.src, now);
         let names = self.interfaces.names();
         if let Some(body) = observe::dropped(report, cause, &names) {
-            self.sink.emit(now, body);
+            self.sink.emit(now.at(report.time), body);
         }
     }
 
@@ -192,7 +191,8 @@ impl Daemon {
             return;
         };
         let (action, cause) = self.fate_of(outcome.flow.src);
-        self.emit(observe::hello(outcome.flow, hello, action, cause));
+        let body = observe::hello(outcome.flow, hello, action, cause);
+        self.sink.emit(host::now().at(outcome.began), body);
     }
 
     /// What becomes of a source's packets now, by the kernel's own table.

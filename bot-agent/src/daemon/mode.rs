@@ -138,10 +138,7 @@ impl ModeState {
 
     /// Keeps enforcing: `by` proves that a new login still works.
     pub fn confirm(&mut self, by: Peer, same_session: bool, now: Now) -> Result<(), Failure> {
-        let Some(pending) = self
-            .pending
-            .filter(|pending| !pending.deadline.passed(now))
-        else {
+        let Some(pending) = self.pending.filter(|pending| !pending.deadline.passed(now)) else {
             return Err(refused("nothing waits for a confirmation"));
         };
         if let Some(setter) = pending.by {
@@ -270,7 +267,7 @@ mod tests {
     use super::*;
     use crate::rules::time::BootId;
 
-    const MINUTE: Duration = Duration::from_secs(60);
+    const MINUTE: Duration = Duration::from_mins(1);
 
     fn now(seconds: u64) -> Now {
         Now {

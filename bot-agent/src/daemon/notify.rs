@@ -1,4 +1,4 @@
-//! Tells systemd how the agent is (sd_notify(3)), if it asked.
+//! Tells systemd how the agent is (`sd_notify(3)`), if it asked.
 
 use std::{
     env, io,
@@ -9,7 +9,7 @@ use std::{
 };
 
 /// Sends a state like `READY=1`; does nothing when no service manager listens.
-pub fn notify(state: &str) {
+pub(super) fn notify(state: &str) {
     let Ok(path) = env::var("NOTIFY_SOCKET") else {
         return;
     };

@@ -18,10 +18,10 @@ use crate::{
 };
 
 /// Names of interfaces by index.
-pub type Names = BTreeMap<u32, String>;
+pub(super) type Names = BTreeMap<u32, String>;
 
 /// The event of a report; `None` for fates that are none of a rule's.
-pub fn dropped(report: &DropReport, cause: Cause, names: &Names) -> Option<Body> {
+pub(super) fn dropped(report: &DropReport, cause: Cause, names: &Names) -> Option<Body> {
     let fate = Fate::from_code(report.outcome)?;
     let action = match fate {
         Fate::Dropped => Action::Drop,
@@ -57,7 +57,7 @@ pub fn dropped(report: &DropReport, cause: Cause, names: &Names) -> Option<Body>
 }
 
 /// The event of a hello. `action` is what becomes of its source's packets.
-pub fn hello(flow: FlowKey, hello: &ClientHello, action: Action, cause: Cause) -> Body {
+pub(super) fn hello(flow: FlowKey, hello: &ClientHello, action: Action, cause: Cause) -> Body {
     let fingerprint = Fingerprint::new(hello, Transport::Tcp);
     Body::Hello(Box::new(Hello {
         action,
@@ -76,7 +76,7 @@ pub fn hello(flow: FlowKey, hello: &ClientHello, action: Action, cause: Cause) -
 }
 
 /// What becomes of packets under a verdict in force.
-pub fn action(verdict: &Verdict, enforces: bool) -> Action {
+pub(super) fn action(verdict: &Verdict, enforces: bool) -> Action {
     let drops = VerdictAction::from_code(verdict.action) == VerdictAction::Drop;
     match (drops, enforces && !verdict.has(Flags::MONITOR_ONLY)) {
         (false, _) => Action::Pass,
@@ -138,13 +138,26 @@ mod tests {
         let Some(Body::Drop(drop)) = event else {
             panic!("{event:?}");
         };
-        assert_eq!((drop.iface.as_str(), drop.protocol.as_str()), ("eth0", "udp"));
+        assert_eq!(
+            (drop.iface.as_str(), drop.protocol.as_str()),
+            ("eth0", "udp")
+        );
         assert_eq!(drop.count, 3);
-        let event = dropped(&report(Fate::WouldDropMode), Cause::default(), &Names::new());
+        let event = dropped(
+            &report(Fate::WouldDropMode),
+            Cause::default(),
+            &Names::new(),
+        );
         let Some(Body::WouldDrop(would)) = event else {
             panic!("{event:?}");
         };
-        assert_eq!((would.iface.as_str(), would.outcome.as_str()), ("#7", "would_drop_mode"));
-        assert_eq!(dropped(&report(Fate::NoRule), Cause::default(), &names), None);
+        assert_eq!(
+            (would.iface.as_str(), would.outcome.as_str()),
+            ("#7", "would_drop_mode")
+        );
+        assert_eq!(
+            dropped(&report(Fate::NoRule), Cause::default(), &names),
+            None
+        );
     }
 }

@@ -75,7 +75,9 @@ impl Offline {
                 Vec::new()
             }
         };
-        let rules = stored_rules(state_dir).map_err(|note| notes.push(note)).ok();
+        let rules = stored_rules(state_dir)
+            .map_err(|note| notes.push(note))
+            .ok();
         Ok(Status {
             agent: None,
             mode: self.mode()?,

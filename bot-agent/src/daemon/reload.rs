@@ -53,7 +53,8 @@ impl Daemon {
             return Err(failure);
         }
         if let Some(file) = file {
-            self.sink.reconfigure(self.config.log.budget_per_second, file);
+            self.sink
+                .reconfigure(self.config.log.budget_per_second, file);
         }
         self.look_at_host();
         let added: Vec<Body> = synced
@@ -81,9 +82,9 @@ impl Daemon {
         let gone = before.agent.interfaces.iter();
         for iface in gone.filter(|iface| !config.agent.interfaces.contains(iface)) {
             let datapath = &mut self.filter.datapath;
-            let removed = self
-                .interfaces
-                .remove(datapath, iface, "not in the configuration any more");
+            let removed =
+                self.interfaces
+                    .remove(datapath, iface, "not in the configuration any more");
             match removed {
                 Ok(event) => self.emit_all(event),
                 Err(error) => self.emit(Body::error(error.to_string())),

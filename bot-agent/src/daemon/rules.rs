@@ -20,7 +20,13 @@ use crate::{
 impl Daemon {
     pub(super) fn put(&mut self, action: RuleAction, put: &Put) -> Result<Response, Failure> {
         let now = host::now();
-        let edit = edit::put(self.filter.rules(), action, put, self.config.block_duration, now)?;
+        let edit = edit::put(
+            self.filter.rules(),
+            action,
+            put,
+            self.config.block_duration,
+            now,
+        )?;
         if put.dry_run {
             let changed = self.filter.rehearse(edit, now)?;
             return Ok(Response::Changed(Box::new(changed)));
@@ -55,13 +61,16 @@ impl Daemon {
 
     pub(super) fn list(&self, list: &List) -> Result<Vec<Response>, Failure> {
         let now = host::now();
-        let hits = self.filter.hits().map_err(failed)?;
+        let hits = self
+            .filter
+            .hits()
+            .map_err(|error| failed(error.to_string()))?;
         let wanted = |rule: &&Rule| {
             (list.protected || !matches!(rule.origin, Origin::Protected(_)))
                 && list.action.is_none_or(|action| rule.action == action)
-                && list.overlaps.is_none_or(|prefix| {
-                    prefix.covers(rule.prefix) || rule.prefix.covers(prefix)
-                })
+                && list
+                    .overlaps
+                    .is_none_or(|prefix| prefix.covers(rule.prefix) || rule.prefix.covers(prefix))
         };
         let mut lines: Vec<Response> = self
             .filter
@@ -80,10 +89,16 @@ impl Daemon {
     pub(super) fn check(&self, address: IpAddr) -> Result<Response, Failure> {
         let now = host::now();
         let address = address.into();
-        let hits = self.filter.hits().map_err(failed)?;
+        let hits = self
+            .filter
+            .hits()
+            .map_err(|error| failed(error.to_string()))?;
         let facts = Facts {
             address,
-            chain: self.filter.lookup(address).map_err(failed)?,
+            chain: self
+                .filter
+                .lookup(address)
+                .map_err(|error| failed(error.to_string()))?,
             mode: self.mode.view(now),
             rules: self.filter.rules(),
             notes: Vec::new(),
@@ -94,6 +109,6 @@ impl Daemon {
     }
 }
 
-pub(super) fn failed(error: impl ToString) -> Failure {
-    Failure::new(FailureCode::Failed, error.to_string())
+pub(super) fn failed(error: impl Into<String>) -> Failure {
+    Failure::new(FailureCode::Failed, error)
 }

@@ -58,10 +58,10 @@ pub struct Start {
 }
 
 /// Runs the agent until somebody wants it to stop.
-pub fn run(start: Start) -> anyhow::Result<ExitCode> {
+pub fn run(start: &Start) -> anyhow::Result<ExitCode> {
     let console = Console::new(wishes::log_format(&start.config));
     console.install(wishes::log_filter(&start.config));
-    let prepared = prepare(&start)?;
+    let prepared = prepare(start)?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()
@@ -74,9 +74,9 @@ pub fn run(start: Start) -> anyhow::Result<ExitCode> {
             locks,
             warnings,
         } = prepared;
-        let mut daemon = open(&start, console, pins, finder)?;
+        let mut daemon = open(start, console, pins, finder)?;
         daemon.emit_all(warnings);
-        daemon.attach_all(&start)?;
+        daemon.attach_all(start)?;
         let listener = UnixListener::from_std(listener)?;
         let wakers = Wakers::new(&mut daemon, listener)?;
         daemon.tell_start();
@@ -114,10 +114,12 @@ fn prepare(start: &Start) -> anyhow::Result<Prepared> {
 
     let finder = Finder::new()?;
     let pins = if privilege::is_root() {
-        let owner = user.as_ref().map_or(Owner { uid: 0, gid: 0 }, |user| Owner {
-            uid: user.uid,
-            gid: user.gid,
-        });
+        let owner = user
+            .as_ref()
+            .map_or(Owner { uid: 0, gid: 0 }, |user| Owner {
+                uid: user.uid,
+                gid: user.gid,
+            });
         PinFolder::prepare(pin_dir, owner)?
     } else {
         PinFolder::open(pin_dir)?
@@ -164,14 +166,14 @@ fn user(config: &Config, warnings: &mut Vec<Body>) -> anyhow::Result<Option<User
 /// Makes a folder that is missing; an existing one keeps its mode, and its owner unless that is
 /// root and the agent will be somebody else.
 fn make_folder(path: &Path, mode: u32, user: Option<&User>) -> anyhow::Result<()> {
-    let made = !path.exists();
+    let missing = !path.exists();
     DirBuilder::new()
         .recursive(true)
         .mode(mode)
         .create(path)
         .with_context(|| format!("cannot make the folder {}", path.display()))?;
     if let Some(user) = user
-        && made
+        && missing
     {
         give(path, user)?;
     }
@@ -190,7 +192,9 @@ fn listen(socket: &Path, config: &Config, user: Option<&User>) -> anyhow::Result
             let group = nix::unistd::Group::from_name(name)
                 .with_context(|| format!("cannot look up the group {name}"))?
                 .with_context(|| {
-                    format!("there is no group `{name}` (control.group); `groupadd {name}` makes it")
+                    format!(
+                        "there is no group `{name}` (control.group); `groupadd {name}` makes it"
+                    )
                 })?;
             Some(Gid::from_raw(group.gid.as_raw()))
         }
@@ -244,6 +248,7 @@ fn open(
         assembler: FlowAssembler::new(StreamLimits::default()),
         finder,
         ports: host::ports::PortSets::default(),
+        running: false,
         troubles: Troubles::new(),
     };
     daemon.trouble("starting", trouble);
@@ -317,13 +322,18 @@ impl Daemon {
     }
 
     fn tell_start(&mut self) {
+        self.running = true;
         let rules = self.filter.rules().len();
         let mode = self.mode.view(host::now()).mode;
         self.emit(Body::Start(Note {
             message: format!(
                 "bot-agent {} filters {} in {mode} mode, {rules} rules",
                 env!("CARGO_PKG_VERSION"),
-                self.interfaces.names().into_values().collect::<Vec<_>>().join(", "),
+                self.interfaces
+                    .names()
+                    .into_values()
+                    .collect::<Vec<_>>()
+                    .join(", "),
             ),
         }));
     }

@@ -21,7 +21,11 @@ use crate::{
 impl Daemon {
     pub(super) fn status(&self) -> Result<Response, Failure> {
         let now = host::now();
-        let read = self.filter.datapath.counters().map_err(failed)?;
+        let read = self
+            .filter
+            .datapath
+            .counters()
+            .map_err(|error| failed(error.to_string()))?;
         let mut counters = counters(&read);
         counters.insert("hellos".into(), self.hello_counters());
         let mut notes = lost(&read);
@@ -136,7 +140,10 @@ mod tests {
     #[test]
     fn lost_reports_are_pointed_out() {
         let hits = |packets| Hits { packets, bytes: 0 };
-        assert_eq!(lost(&[(Counter::Channel(Channel::ReportSent), hits(9))]), [""; 0]);
+        assert_eq!(
+            lost(&[(Counter::Channel(Channel::ReportSent), hits(9))]),
+            [""; 0]
+        );
         let notes = lost(&[(Counter::Channel(Channel::ReportRingFull), hits(9))]);
         assert!(notes[0].starts_with("9 drop reports"), "{notes:?}");
     }

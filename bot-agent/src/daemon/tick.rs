@@ -12,10 +12,10 @@ use crate::{
 };
 
 /// The loop's clock.
-pub const PERIOD: Duration = Duration::from_secs(1);
+pub(super) const PERIOD: Duration = Duration::from_secs(1);
 
 /// Troubles that may come again each second, by what was being done.
-pub type Troubles = BTreeMap<String, String>;
+pub(super) type Troubles = BTreeMap<String, String>;
 
 impl Daemon {
     pub(super) fn tick(&mut self) {
@@ -114,6 +114,10 @@ impl Daemon {
         let drafts = wishes::protected(&self.config, found);
         let ours = |origin: &Origin| matches!(origin, Origin::Protected(_));
         let (synced, result) = self.filter.sync(ours, drafts, host::now());
+        if !self.running {
+            // The first look: what every host has is no news.
+            return result.map_err(|error| error.to_string());
+        }
         let added: Vec<Rule> = synced
             .added
             .iter()

@@ -20,11 +20,7 @@ use crate::{
 };
 
 /// The kernel's port sets.
-pub(super) fn ports(
-    config: &Config,
-    served: &Served,
-    sshd: impl Iterator<Item = u16>,
-) -> PortSets {
+pub(super) fn ports(config: &Config, served: &Served, sshd: impl Iterator<Item = u16>) -> PortSets {
     let pick = |ports: &Ports, found: &PortSet| match ports {
         Ports::Auto => found.clone(),
         Ports::Only(ports) => ports.iter().copied().collect(),
@@ -220,9 +216,6 @@ mod tests {
     #[test]
     fn changes_that_need_a_restart_are_named() {
         let after = config("[agent]\npin_dir = \"/sys/fs/bpf/x\"\n[tables]\nprefixes = 2000\n");
-        assert_eq!(
-            restarts(&config(""), &after),
-            ["agent.pin_dir", "[tables]"]
-        );
+        assert_eq!(restarts(&config(""), &after), ["agent.pin_dir", "[tables]"]);
     }
 }

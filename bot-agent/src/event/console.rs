@@ -157,7 +157,7 @@ impl Visit for Message {
         if field.name() == "message" {
             self.0.insert_str(0, &format!("{value:?}"));
         } else {
-            self.0.push_str(&format!(" {}={value:?}", field.name()));
+            self.0 = format!("{} {}={value:?}", self.0, field.name());
         }
     }
 }

@@ -108,13 +108,12 @@ impl LogFile {
         {
             self.rotate();
         }
-        let file = match &mut self.file {
-            Some(file) => file,
-            None => {
-                let file = open(&self.options.path)?;
-                self.size = file.metadata()?.len();
-                self.file.insert(file)
-            }
+        let file = if let Some(file) = &mut self.file {
+            file
+        } else {
+            let file = open(&self.options.path)?;
+            self.size = file.metadata()?.len();
+            self.file.insert(file)
         };
         match write_counted(file, &bytes) {
             Ok(()) => {

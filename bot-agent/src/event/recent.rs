@@ -71,9 +71,11 @@ mod tests {
     fn messages(events: &[Event]) -> Vec<&str> {
         events
             .iter()
-            .map(|event| match &event.body {
-                Body::Error(note) => note.message.as_str(),
-                _ => "other",
+            .map(|event| {
+                let Body::Error(note) = &event.body else {
+                    panic!("{event}");
+                };
+                note.message.as_str()
             })
             .collect()
     }

@@ -37,7 +37,7 @@ pub enum Owner {
 pub enum TableFull {
     /// Too many prefixes.
     #[error(
-        "the rules need {needed} prefixes, the table holds {capacity}: raise prefixes in [tables] \
+        "the rules need {needed} prefixes, the table holds {capacity}: raise [tables] prefixes \
          and restart the agent; the old table stays in force"
     )]
     Prefixes {
@@ -49,7 +49,7 @@ pub enum TableFull {
     /// The old and the new prefixes do not fit beside one another.
     #[error(
         "old and new rules need {needed} prefixes while they change places, the table holds \
-         {capacity}: raise prefixes in [tables] and restart the agent, or change fewer rules at \
+         {capacity}: raise [tables] prefixes and restart the agent, or change fewer rules at \
          once; the old table stays in force"
     )]
     Transition {
@@ -61,7 +61,7 @@ pub enum TableFull {
     /// Too many verdicts.
     #[error(
         "the rules need more than the {capacity} verdicts there are ({resting} more are free in \
-         5 s): give rules the same deadline, or raise verdicts in [tables] (65536 at most) and \
+         5 s): give rules the same deadline, or raise [tables] verdicts (65536 at most) and \
          restart the agent; the old table stays in force"
     )]
     Verdicts {

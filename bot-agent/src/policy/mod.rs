@@ -12,6 +12,10 @@ mod precedence;
 mod preview;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
 
 pub use compile::{Chain, Desired, Link, Terms, compile};
 pub use dictionary::{Owner, REST, TableFull};

@@ -332,8 +332,12 @@ mod tests {
 
         #[test]
         fn nothing_panics(text in "\\PC*|[0-9a-f:./% -]{0,60}") {
-            let _: Result<Target, _> = text.parse();
-            let _: Result<Listed, _> = parse_list(&text);
+            if let Ok(target) = text.parse::<Target>() {
+                prop_assert!(!target.prefixes().is_empty());
+            }
+            if let Err(error) = parse_list(&text) {
+                prop_assert!(!error.bad.is_empty());
+            }
         }
     }
 }

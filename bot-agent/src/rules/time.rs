@@ -20,6 +20,20 @@ pub struct Now {
     pub boot: BootId,
 }
 
+impl Now {
+    /// The same clocks at another time of this boot, not later than now: when a record that is
+    /// read now was made.
+    #[must_use]
+    pub fn at(self, boot_ns: u64) -> Self {
+        let ago = Duration::from_nanos(self.boot_ns.saturating_sub(boot_ns));
+        Self {
+            wall: self.wall.checked_sub(ago).unwrap_or(self.wall),
+            boot_ns: boot_ns.min(self.boot_ns),
+            boot: self.boot,
+        }
+    }
+}
+
 /// The kernel's random id of a boot (`/proc/sys/kernel/random/boot_id`), as its 128 bits.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, PartialEq, Serialize)]
 pub struct BootId(pub u128);
@@ -89,7 +103,7 @@ impl Deadline {
 mod tests {
     use super::*;
 
-    const HOUR: Duration = Duration::from_secs(3600);
+    const HOUR: Duration = Duration::from_hours(1);
 
     fn now(wall_seconds: i64, boot_ns: u64, boot: u128) -> Now {
         Now {
@@ -118,6 +132,13 @@ mod tests {
         let rebased = deadline.rebased(now(0, 7, 2), HOUR);
         assert_eq!(rebased.remaining(now(0, 7, 2)), HOUR);
         assert_eq!(rebased.remaining(now(5_000_000, 7, 2)), HOUR);
+    }
+
+    #[test]
+    fn records_are_dated_back_to_when_they_were_made() {
+        let read = now(1_000_000, 5_000_000_000, 1);
+        assert_eq!(read.at(3_000_000_000), now(999_998, 3_000_000_000, 1));
+        assert_eq!(read.at(6_000_000_000), read);
     }
 
     #[test]

@@ -77,6 +77,10 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "two dozen that cannot happen here"
+    )]
     pub(super) fn from_redb(path: &Path, error: redb::Error) -> Self {
         let path = path.to_owned();
         match error {

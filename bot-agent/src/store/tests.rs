@@ -31,7 +31,7 @@ fn rule(id: u64) -> Rule {
         scope: Scope::Services,
         monitor: true,
         forced: false,
-        deadline: Deadline::after(now, Duration::from_secs(60)),
+        deadline: Deadline::after(now, Duration::from_mins(1)),
         reason: "scrapes\n\"prices\"".to_owned(),
         origin: Origin::Protected("gateway".to_owned()),
         created: now.wall,

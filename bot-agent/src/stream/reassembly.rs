@@ -86,6 +86,10 @@ impl Reassembly {
         if at + bytes.len() > self.window {
             return Err(Full::Window);
         }
+        if self.later.is_empty() && at == self.head.len() {
+            self.head.extend_from_slice(bytes);
+            return Ok(true);
+        }
         let (new, differs) = self.new_parts(at, bytes);
         self.conflicts += u32::from(differs);
         let appends = |(from, _): &(usize, &[u8])| *from == self.head.len();
@@ -105,7 +109,12 @@ impl Reassembly {
     /// Drops the first `count` bytes of the head and moves the base behind them.
     pub fn consume(&mut self, count: usize) {
         let count = count.min(self.head.len());
-        self.head.drain(..count);
+        if count == self.head.len() {
+            // Idle streams hold no memory.
+            self.head = Vec::new();
+        } else {
+            self.head.drain(..count);
+        }
         self.base = self.base.wrapping_add(length(count));
     }
 

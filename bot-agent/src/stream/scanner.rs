@@ -15,6 +15,9 @@ use crate::tls::{ClientHello, Parsed};
 const WINDOW: usize = 256 * 1024;
 const FRAGMENTS: usize = 64;
 const HANDSHAKE: u8 = 22;
+/// No retransmission lies this far back (RFC 7323 windows are smaller in practice): another
+/// connection between the same ports, of which the SYN was not captured.
+const FAR_BACK: i64 = 64 << 20;
 
 /// One direction of one connection.
 #[derive(Clone, Debug)]
@@ -85,6 +88,10 @@ impl StreamScanner {
     }
 
     fn push_chunk(&mut self, seq: u32, bytes: &[u8], hellos: &mut Vec<ClientHello>) {
+        if self.data.distance(seq) < -FAR_BACK {
+            self.finish(hellos);
+            *self = Self::from_middle(seq);
+        }
         if matches!(self.beginning, Beginning::Unknown { .. }) && self.data.distance(seq) < 0 {
             self.data.begin_at(seq);
             self.scanned = 0;
@@ -94,7 +101,7 @@ impl StreamScanner {
             // The bytes before the gap were lost by whoever captured: go on behind it.
             self.scan(true, hellos);
             if !self.skip_gap() {
-                *self = Self::from_syn(seq);
+                *self = Self::from_middle(seq);
             }
         }
         self.scan(false, hellos);

@@ -130,7 +130,7 @@ impl Fingerprint {
     }
 
     fn hashed(&self, ciphers: &[u16], extensions: &[u16]) -> Ja4 {
-        let mut list = String::with_capacity(512);
+        let mut list = Vec::new();
         push_list(&mut list, ciphers);
         let b = short_hash(&list);
         list.clear();
@@ -139,28 +139,27 @@ impl Fingerprint {
 
         let mut text = [b'_'; LENGTH];
         let parts = self.a.iter().chain(b"_").chain(&b).chain(b"_").chain(&c);
-        text.iter_mut()
-            .zip(parts)
-            .for_each(|(to, from)| *to = *from);
+        for (to, from) in text.iter_mut().zip(parts) {
+            *to = *from;
+        }
         Ja4(text)
     }
 
     fn raw(&self, ciphers: &[u16], extensions: &[u16]) -> String {
-        let items = ciphers.len() + extensions.len() + self.signature_algorithms.len();
-        let mut text = String::with_capacity(A + 3 + 5 * items);
-        text.extend(self.a.map(char::from));
-        text.push('_');
+        let mut text = self.a.to_vec();
+        text.push(b'_');
         push_list(&mut text, ciphers);
-        text.push('_');
+        text.push(b'_');
         self.push_extensions(&mut text, extensions);
-        text
+        // Only ASCII was put in.
+        String::from_utf8(text).unwrap_or_default()
     }
 
     /// Extensions, then signature algorithms in wire order if there are any.
-    fn push_extensions(&self, text: &mut String, extensions: &[u16]) {
+    fn push_extensions(&self, text: &mut Vec<u8>, extensions: &[u16]) {
         push_list(text, extensions);
         if !self.signature_algorithms.is_empty() {
-            text.push('_');
+            text.push(b'_');
             push_list(text, &self.signature_algorithms);
         }
     }
@@ -243,30 +242,28 @@ const fn hex(nibble: u8) -> u8 {
     HEX[(nibble & 0x0f) as usize]
 }
 
-fn push_list(text: &mut String, values: &[u16]) {
-    for (at, value) in values.iter().enumerate() {
-        if at > 0 {
-            text.push(',');
-        }
+fn push_list(text: &mut Vec<u8>, values: &[u16]) {
+    text.reserve(5 * values.len() + 1);
+    for value in values {
         let [high, low] = value.to_be_bytes();
-        for nibble in [high >> 4, high, low >> 4, low] {
-            text.push(char::from(hex(nibble)));
-        }
+        text.extend([hex(high >> 4), hex(high), hex(low >> 4), hex(low), b',']);
+    }
+    if !values.is_empty() {
+        text.pop();
     }
 }
 
 /// First twelve hexadecimal digits of the SHA-256; zeros for an empty list.
-fn short_hash(list: &str) -> [u8; HASH] {
+fn short_hash(list: &[u8]) -> [u8; HASH] {
     let mut digits = [b'0'; HASH];
     if list.is_empty() {
         return digits;
     }
-    let hash = Sha256::digest(list.as_bytes());
+    let hash = Sha256::digest(list);
     let nibbles = hash.iter().flat_map(|byte| [byte >> 4, *byte]);
-    digits
-        .iter_mut()
-        .zip(nibbles)
-        .for_each(|(digit, nibble)| *digit = hex(nibble));
+    for (digit, nibble) in digits.iter_mut().zip(nibbles) {
+        *digit = hex(nibble);
+    }
     digits
 }
 

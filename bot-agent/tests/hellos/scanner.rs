@@ -74,6 +74,16 @@ fn a_gap_that_never_closes_hides_only_what_is_in_it() {
 }
 
 #[test]
+fn a_connection_of_which_the_syn_was_not_captured_is_found_behind_another() {
+    let (stream, expected) = conversation();
+    let both = [expected.clone(), expected].concat();
+    for second in [0x2000_0000, 0x6000_0000, 0x9000_0000_usize] {
+        let pieces = [(0x4000_0000, &stream[..]), (second, &stream[..])];
+        assert_eq!(scan(StreamScanner::from_syn(0x4000_0000), 0, &pieces), both);
+    }
+}
+
+#[test]
 fn a_false_beginning_does_not_swallow_the_hello_behind_it() {
     let hello = build::records(&Hello::sample().message(), &[]);
     // Looks like a record of 16 KiB with a hello of 8 KiB, until its lengths have to agree.

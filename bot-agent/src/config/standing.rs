@@ -1,0 +1,91 @@
+//! Standing rules: from the `[[rule]]`s to drafts.
+
+use std::collections::BTreeMap;
+
+use toml::Spanned;
+
+use super::{
+    error::ConfigError,
+    keys::wrong,
+    layers::{Layers, Lines, Place},
+    raw::{self, WordOr},
+};
+use crate::rules::{
+    prefix::Prefix,
+    rule::{Draft, Origin, RuleAction, Scope},
+    target::Target,
+};
+
+/// One draft for each prefix of each rule; of two for the same prefix and action, the later.
+pub(super) fn rules(layers: &Layers) -> Result<Vec<Draft>, ConfigError> {
+    let mut rules: BTreeMap<(Prefix, bool), (usize, Draft)> = BTreeMap::new();
+    for (index, (rule, place, lines)) in layers.entries(|raw| &raw.rule).enumerate() {
+        for draft in drafts(rule, &place, lines)? {
+            let blocks = draft.action == RuleAction::Block;
+            rules.insert((draft.prefix, blocks), (index, draft));
+        }
+    }
+    let mut rules: Vec<(usize, Draft)> = rules.into_values().collect();
+    rules.sort_by_key(|(index, _)| *index);
+    Ok(rules.into_iter().map(|(_, draft)| draft).collect())
+}
+
+/// One draft for each prefix that a rule names.
+fn drafts(rule: &raw::Rule, place: &Place, lines: Lines<'_>) -> Result<Vec<Draft>, ConfigError> {
+    let action = *rule.action.get_ref();
+    if action == RuleAction::Allow {
+        let meaningless = [
+            ("scope", rule.scope.as_ref().map(|value| lines.place(value))),
+            (
+                "monitor",
+                rule.monitor.as_ref().map(|value| lines.place(value)),
+            ),
+        ];
+        for (key, place) in meaningless {
+            if let Some(place) = place {
+                return Err(wrong(
+                    key,
+                    &place,
+                    "has no meaning for an allow rule, which exempts from every block",
+                ));
+            }
+        }
+    }
+    let set = |field: &Option<Spanned<bool>>| field.as_ref().is_some_and(|value| *value.get_ref());
+    let sources: Vec<(&str, Place)> = match rule.source.get_ref() {
+        WordOr::Word(word) => vec![(word.as_str(), lines.place(&rule.source))],
+        WordOr::List(words) => words
+            .iter()
+            .map(|word| (word.get_ref().as_str(), lines.place(word)))
+            .collect(),
+    };
+    if sources.is_empty() {
+        return Err(wrong("source", place, "names no address"));
+    }
+    let force = set(&rule.force);
+    let mut drafts = Vec::new();
+    for (word, place) in sources {
+        let target: Target = word
+            .parse()
+            .map_err(|error| wrong("source", &place, error))?;
+        target
+            .check_width(force)
+            .map_err(|error| wrong("source", &place, error))?;
+        drafts.extend(target.prefixes().iter().map(|prefix| {
+            Draft {
+                prefix: *prefix,
+                action,
+                scope: rule
+                    .scope
+                    .as_ref()
+                    .map_or(Scope::All, |scope| *scope.get_ref()),
+                monitor: set(&rule.monitor),
+                forced: force,
+                deadline: None,
+                reason: rule.reason.clone().unwrap_or_default(),
+                origin: Origin::Config,
+            }
+        }));
+    }
+    Ok(drafts)
+}

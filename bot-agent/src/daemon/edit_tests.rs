@@ -1,0 +1,216 @@
+//! Changes of rules, as an operator meets them.
+
+use super::*;
+use crate::rules::{rule::Scope, time::BootId};
+
+const HOUR: Duration = Duration::from_hours(1);
+const DEFAULT: Duration = Duration::from_hours(4);
+
+fn now() -> Now {
+    Now {
+        wall: "2026-11-22T18:00:00Z".parse().unwrap(),
+        boot_ns: 1_000_000_000,
+        boot: BootId(1),
+    }
+}
+
+fn request(targets: &[&str]) -> Put {
+    Put {
+        targets: targets.iter().map(|word| (*word).to_owned()).collect(),
+        seconds: None,
+        permanent: false,
+        reason: String::new(),
+        monitor: false,
+        scope: Scope::All,
+        force: false,
+        dry_run: false,
+    }
+}
+
+fn permanent(targets: &[&str]) -> Put {
+    Put {
+        permanent: true,
+        ..request(targets)
+    }
+}
+
+fn block(rules: &RuleSet, request: &Put) -> Result<Edit<Changed>, Failure> {
+    put(rules, RuleAction::Block, request, DEFAULT, now())
+}
+
+fn unblock(rules: &RuleSet, targets: &[&str]) -> Edit<Taken> {
+    let request = Take {
+        targets: targets.iter().map(|word| (*word).to_owned()).collect(),
+        dry_run: false,
+    };
+    take(rules, RuleAction::Block, &request, now()).unwrap()
+}
+
+/// Rules with a protected gateway.
+fn with_gateway() -> RuleSet {
+    let mut rules = RuleSet::default();
+    let draft = Draft {
+        prefix: "10.0.0.1".parse().unwrap(),
+        action: RuleAction::Allow,
+        scope: Scope::All,
+        monitor: false,
+        forced: false,
+        deadline: None,
+        reason: String::new(),
+        origin: Origin::Protected("gateway".into()),
+    };
+    rules.sync(|_| true, vec![draft], now());
+    rules
+}
+
+#[test]
+fn single_addresses_have_a_default_end_and_networks_have_none() {
+    let edit = block(&RuleSet::default(), &request(&["192.0.2.7", "2001:db8::1"])).unwrap();
+    assert!(
+        edit.answer
+            .rules
+            .iter()
+            .all(|rule| rule.remaining_seconds == Some(DEFAULT.as_secs()))
+    );
+    for wide in ["192.0.2.0/24", "192.0.2.7-192.0.2.9"] {
+        let failure = block(&RuleSet::default(), &request(&["192.0.2.7", wide])).unwrap_err();
+        assert_eq!(failure.code, FailureCode::Invalid);
+        assert!(failure.message.contains("--permanent"), "{failure}");
+    }
+}
+
+#[test]
+fn an_exemption_has_no_default_end() {
+    let failure = put(
+        &RuleSet::default(),
+        RuleAction::Allow,
+        &request(&["192.0.2.7"]),
+        DEFAULT,
+        now(),
+    );
+    assert!(failure.unwrap_err().message.contains("--duration"));
+}
+
+#[test]
+fn lifetimes_that_make_no_sense_are_refused() {
+    for (seconds, permanent) in [(Some(0), false), (Some(u64::MAX), false), (Some(1), true)] {
+        let asked = Put {
+            seconds,
+            permanent,
+            ..request(&["192.0.2.7"])
+        };
+        assert_eq!(
+            block(&RuleSet::default(), &asked).unwrap_err().code,
+            FailureCode::Invalid
+        );
+    }
+}
+
+#[test]
+fn a_bad_target_changes_nothing_and_is_named() {
+    let failure = block(&RuleSet::default(), &request(&["192.0.2.7", "10.0.0.1/8"])).unwrap_err();
+    assert!(failure.message.contains("10.0.0.0/8"), "{failure}");
+    assert!(block(&RuleSet::default(), &request(&[])).is_err());
+}
+
+#[test]
+fn very_wide_networks_need_force() {
+    let asked = permanent(&["10.0.0.0/7"]);
+    assert_eq!(
+        block(&RuleSet::default(), &asked).unwrap_err().code,
+        FailureCode::Refused
+    );
+    let forced = Put {
+        force: true,
+        ..asked
+    };
+    assert!(block(&RuleSet::default(), &forced).is_ok());
+}
+
+#[test]
+fn a_protected_address_needs_force_and_is_named() {
+    let rules = with_gateway();
+    let failure = block(&rules, &request(&["10.0.0.1"])).unwrap_err();
+    assert_eq!(failure.code, FailureCode::Refused);
+    assert!(failure.message.contains("gateway") && failure.message.contains("--force"));
+    let forced = Put {
+        force: true,
+        ..request(&["10.0.0.1"])
+    };
+    let edit = block(&rules, &forced).unwrap();
+    assert_eq!(edit.answer.protected.len(), 1);
+    assert_eq!(edit.answer.exempt, 0);
+}
+
+#[test]
+fn a_network_around_a_protected_address_leaves_it_out() {
+    let edit = block(&with_gateway(), &permanent(&["10.0.0.0/24"])).unwrap();
+    assert_eq!((edit.answer.addresses, edit.answer.exempt), (256, 1));
+    assert_eq!(edit.answer.exempt_by.len(), 1);
+}
+
+#[test]
+fn overlapping_targets_are_counted_once() {
+    let asked = permanent(&["10.0.0.0/24", "10.0.0.5", "10.0.0.0-10.0.0.9"]);
+    let edit = block(&RuleSet::default(), &asked).unwrap();
+    assert_eq!(edit.answer.addresses, 256);
+}
+
+#[test]
+fn the_same_target_again_replaces_and_can_be_undone() {
+    let first = block(&RuleSet::default(), &request(&["192.0.2.7"])).unwrap();
+    let asked = Put {
+        seconds: Some(HOUR.as_secs()),
+        ..request(&["192.0.2.7"])
+    };
+    let second = block(&first.rules, &asked).unwrap();
+    assert_eq!((second.answer.added, second.answer.replaced), (0, 1));
+    assert_eq!(second.rules.len(), 1);
+    let old = first.added[0];
+    assert!(second.changes.contains(&Change::Delete(old)));
+    assert!(
+        second
+            .undo
+            .iter()
+            .any(|change| matches!(change, Change::Put(rule) if rule.id == old))
+    );
+}
+
+#[test]
+fn ids_go_on_after_the_newest_rule_is_gone() {
+    let edit = block(&RuleSet::default(), &request(&["192.0.2.7"])).unwrap();
+    let next = edit.rules.next_id();
+    assert!(next > edit.added[0]);
+    assert!(edit.changes.contains(&Change::NextId(next)));
+}
+
+#[test]
+fn what_stays_blocked_is_said_with_the_reason() {
+    let wide = Put {
+        reason: "scrapers".into(),
+        ..permanent(&["10.0.0.0/8"])
+    };
+    let rules = block(&RuleSet::default(), &wide).unwrap().rules;
+    let rules = block(&rules, &request(&["10.0.0.7"])).unwrap().rules;
+    let edit = unblock(&rules, &["10.0.0.7"]);
+    assert_eq!(edit.answer.removed, 1);
+    assert_eq!(edit.answer.still[0].by.reason, "scrapers");
+    let edit = unblock(&edit.rules, &["10.0.0.7"]);
+    assert_eq!(edit.answer.unknown.len(), 1);
+    assert_eq!(edit.answer.still.len(), 1);
+    let edit = unblock(&edit.rules, &["10.0.0.0/8"]);
+    assert_eq!(edit.answer.still, []);
+    assert!(edit.rules.is_empty());
+}
+
+#[test]
+fn an_exempt_address_does_not_stay_blocked() {
+    let rules = block(&RuleSet::default(), &permanent(&["10.0.0.0/8"]))
+        .unwrap()
+        .rules;
+    let allow = permanent(&["10.0.0.7"]);
+    let rules = put(&rules, RuleAction::Allow, &allow, DEFAULT, now())
+        .unwrap()
+        .rules;
+    assert_eq!(unblock(&rules, &["10.0.0.7"]).answer.still, []);
+}
