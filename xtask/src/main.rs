@@ -2,7 +2,7 @@
 //!
 //! One file per command; this one only names them. Everything they make lies
 //! below the target folder; nothing but the system's package manager ever
-//! writes elsewhere.
+//! writes elsewhere, except for the demo's folder in /run, which goes with it.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,

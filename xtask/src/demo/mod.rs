@@ -34,6 +34,9 @@ pub(crate) struct Args {
     /// Only remove what a kept or killed demo left
     #[arg(long, conflicts_with = "keep")]
     clean: bool,
+    /// Test the demo: it ends well, and leaves nothing however it ends
+    #[arg(long, conflicts_with_all = ["keep", "clean"])]
+    test: bool,
     /// What namespaces and folder are called
     #[arg(long, hide = true, default_value = "bot-demo")]
     name: Place,
@@ -50,6 +53,9 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
              (sudo -E env PATH=\"$PATH\" cargo xtask demo)"
         );
     }
+    if args.test {
+        return test(workspace);
+    }
     let _lock = place.lock()?;
     if args.clean {
         place.clear()?;
@@ -57,10 +63,9 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if !args.prepared {
-        let toolchain = setup::prepare(workspace, Purpose::Demo)?;
-        build::everything(workspace, &toolchain, Profile::Dev)?;
+        prepare(workspace)?;
     }
-    match play(place, tools(workspace), args.keep) {
+    match play(place, tools(workspace, place), args.keep) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => match error.downcast_ref::<Interrupted>() {
             Some(interrupted) => {
@@ -72,6 +77,23 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     }
 }
 
+fn test(workspace: &Workspace) -> Result<ExitCode> {
+    prepare(workspace)?;
+    let tally = trial::run(workspace)?;
+    println!("{tally}");
+    Ok(if tally.failed == 0 {
+        ExitCode::SUCCESS
+    } else {
+        ExitCode::FAILURE
+    })
+}
+
+fn prepare(workspace: &Workspace) -> Result<()> {
+    let toolchain = setup::prepare(workspace, Purpose::Demo)?;
+    build::everything(workspace, &toolchain, Profile::Dev)?;
+    Ok(())
+}
+
 fn play(place: &Place, tools: Tools, keep: bool) -> Result<()> {
     let interrupt = Interrupt::watch(place)?;
     let teller = Teller::new();
@@ -79,6 +101,7 @@ fn play(place: &Place, tools: Tools, keep: bool) -> Result<()> {
         teller.say("An earlier demo is still there; removing it.")?;
         place.clear()?;
     }
+    let bin = tools.bin.display().to_string();
     let mut stage = Stage::build(place.clone(), interrupt, tools)?;
     story::tell(&mut stage, &teller)?;
     if !keep {
@@ -95,7 +118,7 @@ fn play(place: &Place, tools: Tools, keep: bool) -> Result<()> {
     let shown = folder.display();
     teller.title("Left up, as you asked")?;
     teller.say("The agent runs again, with the story's rules, in enforce mode. To look around:")?;
-    teller.output(&format!("export PATH={shown}/bin:$PATH\nbot-agent status"))?;
+    teller.output(&format!("export PATH={bin}:$PATH\nbot-agent status"))?;
     teller.say("A shell on the server, and one where the clients are:")?;
     for host in Host::ALL {
         let file = place.namespace_file(host);
@@ -110,10 +133,11 @@ fn play(place: &Place, tools: Tools, keep: bool) -> Result<()> {
     Ok(())
 }
 
-fn tools(workspace: &Workspace) -> Tools {
+fn tools(workspace: &Workspace, place: &Place) -> Tools {
     let python = workspace.tools().join("python/bin/python3");
     Tools {
         agent: workspace.agent(Profile::Dev),
+        bin: workspace.target().join("demo").join(place.name()),
         browser: has_curl_cffi(&python).then_some(python),
     }
 }

@@ -1,4 +1,8 @@
 //! The eight scenes. Each says what it will show, shows it, and checks it.
+#![expect(
+    clippy::indexing_slicing,
+    reason = "JSON values are indexed, and those answer null where nothing is"
+)]
 
 use std::collections::BTreeMap;
 
@@ -26,10 +30,13 @@ const NOT_RUNNING: i32 = 3;
 /// Exit code of curl: no connection in time.
 const TIMED_OUT: i32 = 28;
 
+/// A scene as it is played.
+type Play = fn(&mut Scene<'_>) -> Result<()>;
+
 /// Tells it all.
 pub(crate) fn tell(stage: &mut Stage, teller: &Teller) -> Result<()> {
     opening(teller)?;
-    let scenes: [(&str, fn(&mut Scene<'_>) -> Result<()>); 8] = [
+    let scenes: [(&str, Play); 8] = [
         ("Who connects?", who_connects),
         ("Monitor: what would be dropped", monitor),
         ("Enforce, with a way back", enforce),
@@ -92,12 +99,12 @@ fn who_connects(scene: &mut Scene<'_>) -> Result<()> {
     let ja4 = |source: &str| hellos.get(source).and_then(|hello| hello["ja4"].as_str());
     for (source, name) in &sources {
         let sni = hellos.get(*source).map(|hello| &hello["sni"]);
-        scene.check(
+        check(
             sni.is_some_and(|sni| sni == *name) && ja4(source).is_some_and(is_ja4),
             &format!("{source} has a JA4 and asked for {name}"),
         )?;
     }
-    scene.check(
+    check(
         ja4("203.0.113.20") == ja4("2001:db8:c::20") && ja4("203.0.113.20") != ja4(SCRAPER),
         "curl's fingerprint does not depend on the address; the scraper's is another",
     )?;
@@ -125,9 +132,9 @@ fn monitor(scene: &mut Scene<'_>) -> Result<()> {
         .events("would_drop", |event| event["src"] == SCRAPER)?;
     scene.succeeds(Server, "bot-agent logs --event would_drop")?;
     scene.ends(Server, "bot-agent check 198.51.100.77", BLOCKED)?;
-    let check = scene.explain(SCRAPER)?;
+    let answer = scene.explain(SCRAPER)?;
     scene.proves(
-        events.iter().all(|event| event["src"] == SCRAPER) && check["effect"] == "would_drop",
+        events.iter().all(|event| event["src"] == SCRAPER) && answer["effect"] == "would_drop",
         "The scraper still gets its page. Its packets, and nobody else's, would be dropped.",
     )
 }
@@ -175,7 +182,7 @@ fn killed(scene: &mut Scene<'_>) -> Result<()> {
     scene.kill_agent()?;
     scene.ends(Server, "bot-agent status -o raw | head -4", 0)?;
     let status = scene.stage.run(Server, "bot-agent status")?;
-    scene.check(
+    check(
         status.code == NOT_RUNNING,
         "`status` says that no agent runs",
     )?;
@@ -194,18 +201,18 @@ fn explained(scene: &mut Scene<'_>) -> Result<()> {
     )?;
     scene.say("\nWhy is this address refused? The answer is read from the kernel's own table:")?;
     scene.ends(Server, "bot-agent check 198.51.100.77", BLOCKED)?;
-    let check = scene.explain(SCRAPER)?;
-    let rule = &check["rule"];
+    let answer = scene.explain(SCRAPER)?;
+    let rule = &answer["rule"];
     let left = rule["remaining_seconds"].as_u64().unwrap_or(0);
-    scene.check(
-        check["effect"] == "drop" && rule["prefix"] == NETWORK,
+    check(
+        answer["effect"] == "drop" && rule["prefix"] == NETWORK,
         "the rule is the block of the network",
     )?;
-    scene.check(
+    check(
         rule["reason"] == "scrapes our prices" && (7_000..7_200).contains(&left),
         "it kept its reason and its end",
     )?;
-    scene.check(
+    check(
         rule["hits"]["packets"]
             .as_u64()
             .is_some_and(|hits| hits > 0),
@@ -274,17 +281,9 @@ impl Scene<'_> {
         self.teller.good(text)
     }
 
-    /// Something that must be true and is not worth a line.
-    fn check(&self, truth: bool, what: &str) -> Result<()> {
-        if !truth {
-            bail!("this is not so: {what}");
-        }
-        Ok(())
-    }
-
     /// Something that must be true, and is then said.
     fn proves(&self, truth: bool, what: &str) -> Result<()> {
-        self.check(truth, what)?;
+        check(truth, what)?;
         self.good(what)
     }
 
@@ -332,7 +331,7 @@ impl Scene<'_> {
         let pid = self.stage.agent_pid()?;
         self.succeeds(Server, &format!("kill {pid}"))?;
         let status = self.stage.agent_ended()?;
-        self.check(status.success(), "the agent ends in order")
+        check(status.success(), "the agent ends in order")
     }
 
     /// The answer of a command as JSON.
@@ -357,6 +356,14 @@ impl Scene<'_> {
         })?;
         Ok(found)
     }
+}
+
+/// Something that must be true and is not worth a line.
+fn check(truth: bool, what: &str) -> Result<()> {
+    if !truth {
+        bail!("this is not so: {what}");
+    }
+    Ok(())
 }
 
 /// `t13d1516h2_8daaf6152771_02713d6af862`

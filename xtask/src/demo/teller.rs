@@ -22,7 +22,6 @@ enum Style {
     Title,
     Prompt,
     Command,
-    Output,
     Good,
 }
 
@@ -40,41 +39,41 @@ impl Teller {
     }
 
     pub(crate) fn title(&self, text: &str) -> Result<()> {
-        self.line("")?;
-        self.line(&self.paint(Style::Title, text))
+        line("")?;
+        line(&self.paint(Style::Title, text))
     }
 
     /// Prose.
     pub(crate) fn say(&self, text: &str) -> Result<()> {
-        for line in wrap(text, self.width.min(USUAL_WIDTH), "", "") {
-            self.line(&line)?;
+        for part in wrap(text, self.width.min(USUAL_WIDTH), "", "") {
+            line(&part)?;
         }
         Ok(())
     }
 
     /// A command as it was typed on a host.
     pub(crate) fn command(&self, host: &str, command: &str) -> Result<()> {
-        self.line("")?;
+        line("")?;
         let mut lines =
             wrap(&format!("$ {command}"), self.width - host.len(), "", "    ").into_iter();
         let first = lines.next().unwrap_or_default();
         let prompt = self.paint(Style::Prompt, host);
-        self.line(&format!("{prompt}{}", self.paint(Style::Command, &first)))?;
-        for line in lines {
-            self.line(&self.paint(Style::Command, &line))?;
+        line(&format!("{prompt}{}", self.paint(Style::Command, &first)))?;
+        for part in lines {
+            line(&self.paint(Style::Command, &part))?;
         }
         Ok(())
     }
 
     /// What a command printed.
     pub(crate) fn output(&self, text: &str) -> Result<()> {
-        for line in text.trim_end().lines() {
-            if line.trim().is_empty() {
-                self.line("")?;
+        for printed in text.trim_end().lines() {
+            if printed.trim().is_empty() {
+                line("")?;
                 continue;
             }
-            for part in wrap(line.trim_end(), self.width, "  ", "      ") {
-                self.line(&self.paint(Style::Output, &part))?;
+            for part in wrap(printed.trim_end(), self.width, "  ", "      ") {
+                line(&part)?;
             }
         }
         Ok(())
@@ -82,14 +81,9 @@ impl Teller {
 
     /// What was seen to be true.
     pub(crate) fn good(&self, text: &str) -> Result<()> {
-        for line in wrap(text, self.width.min(USUAL_WIDTH), "=> ", "   ") {
-            self.line(&self.paint(Style::Good, &line))?;
+        for part in wrap(text, self.width.min(USUAL_WIDTH), "=> ", "   ") {
+            line(&self.paint(Style::Good, &part))?;
         }
-        Ok(())
-    }
-
-    fn line(&self, text: &str) -> Result<()> {
-        writeln!(io::stdout(), "{text}")?;
         Ok(())
     }
 
@@ -101,11 +95,15 @@ impl Teller {
             Style::Title => "1;36",
             Style::Prompt => "34",
             Style::Command => "1",
-            Style::Output => "2",
             Style::Good => "32",
         };
         format!("\x1b[{code}m{text}\x1b[0m")
     }
+}
+
+fn line(text: &str) -> Result<()> {
+    writeln!(io::stdout(), "{text}")?;
+    Ok(())
 }
 
 /// Breaks a line at spaces. Words that are longer than a line stay whole; spaces inside a line

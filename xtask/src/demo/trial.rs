@@ -17,6 +17,9 @@ use crate::workspace::Workspace;
 /// What a demo prints in the middle: the filter drops, and clients run.
 const MIDDLE: &str = "4. ";
 
+/// One way in which a demo can go.
+type Trial = fn(&Place) -> Result<()>;
+
 /// Runs the demo four times; needs everything built.
 pub(crate) fn run(workspace: &Workspace) -> Result<Tally> {
     // Its own name: a demo that somebody keeps is left alone, and so are other checkouts.
@@ -25,7 +28,7 @@ pub(crate) fn run(workspace: &Workspace) -> Result<Tally> {
     let name = format!("bot-demo-test-{:04x}", hasher.finish() & 0xffff);
     let place: Place = name.parse().map_err(anyhow::Error::msg)?;
     let mut tally = Tally::default();
-    let trials: [(&str, fn(&Place) -> Result<()>); 4] = [
+    let trials: [(&str, Trial); 4] = [
         ("Ctrl-C in the middle leaves nothing", interrupted),
         ("SIGTERM in the middle leaves nothing", terminated),
         (

@@ -5,7 +5,7 @@
 mod scenery;
 
 use std::fs;
-use std::io::{BufRead as _, BufReader};
+use std::io::{self, BufRead as _, BufReader, Write as _};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::path::{Path, PathBuf};
@@ -32,7 +32,9 @@ const PINS: &str = "bot-agent";
 pub(crate) struct Tools {
     /// The agent's program.
     pub(crate) agent: PathBuf,
-    /// A Python with curl_cffi.
+    /// A folder for programs; /run does not let any run on many hosts.
+    pub(crate) bin: PathBuf,
+    /// A Python with `curl_cffi`.
     pub(crate) browser: Option<PathBuf>,
 }
 
@@ -179,7 +181,7 @@ impl Stage {
     /// A command on a host, out of reach of the terminal's Ctrl-C, which is handled here.
     fn command(&self, host: Host, program: &str) -> Command {
         let folder = self.place.folder();
-        let mut search = vec![folder.join("bin")];
+        let mut search = vec![self.tools.bin.clone()];
         search.extend(
             self.tools
                 .browser
@@ -230,7 +232,14 @@ impl Drop for Stage {
                     drop(child.wait());
                 }
             }
-            Err(error) => eprintln!("error: the demo left something behind: {error:#}"),
+            Err(error) => {
+                // No panic here, even if nobody reads.
+                let mut out = io::stderr();
+                drop(writeln!(
+                    out,
+                    "error: the demo left something behind: {error:#}"
+                ));
+            }
         }
     }
 }

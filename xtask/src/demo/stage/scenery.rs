@@ -38,7 +38,7 @@ const SCRAPER: &str = include_str!("../clients/scraper.py");
 impl Stage {
     pub(super) fn write_files(&self) -> Result<()> {
         let folder = self.place.folder();
-        for path in [folder.join("bin"), self.place.bpf()] {
+        for path in [&self.tools.bin, &self.place.bpf()] {
             fs::create_dir_all(path)?;
         }
         mount(
@@ -62,7 +62,7 @@ impl Stage {
         // curl's usual options, so that the commands of the story stay short.
         fs::write(
             folder.join(".curlrc"),
-            "silent\nshow-error\ncacert = cert.pem\nconnect-timeout = 1\nmax-time = 5\n\
+            "silent\nshow-error\ncacert = cert.pem\nconnect-timeout = 2\nmax-time = 5\n\
              output = /dev/null\ndump-header = -\n\
              resolve = \"shop.example:443:192.0.2.10,[2001:db8:a::10]\"\n\
              resolve = \"partner.example:443:198.51.100.200\"\n",
@@ -70,7 +70,7 @@ impl Stage {
         fs::write(folder.join("chrome.py"), CHROME)?;
         fs::write(folder.join("scraper.py"), SCRAPER)?;
         // The agent, on the server and with the demo's folders, from wherever it is called.
-        let agent = folder.join("bin/bot-agent");
+        let agent = self.tools.bin.join("bot-agent");
         fs::write(
             &agent,
             format!(
