@@ -27,6 +27,7 @@ use crate::workspace::{Profile, Workspace};
 
 /// Watch the filter at work with real clients, in namespaces of its own.
 #[derive(clap::Args)]
+#[expect(clippy::struct_excessive_bools, reason = "switches of a command line")]
 pub(crate) struct Args {
     /// Leave everything up at the end and say how to enter it
     #[arg(long)]
