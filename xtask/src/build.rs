@@ -56,7 +56,8 @@ pub(crate) fn everything(
     Ok(workspace.agent(profile))
 }
 
-/// Compiles bot-ebpf and puts the object where the agent's build script looks.
+/// Compiles bot-ebpf and puts the object where the agent's build script looks;
+/// beside it the empty program that benches compare with.
 fn program(workspace: &Workspace, toolchain: &Toolchain) -> Result<String> {
     let target = workspace.target().join("ebpf");
     let mut command = toolchain.cargo();
@@ -73,10 +74,13 @@ fn program(workspace: &Workspace, toolchain: &Toolchain) -> Result<String> {
         .env("CARGO_PROFILE_RELEASE_LTO", "off");
     let log = workspace.log("bot-ebpf");
     process::logged(&mut command, &log)?;
-    let built = target.join(TARGET).join("release/bot-ebpf");
-    let bytes = fs::read(&built).with_context(|| format!("reading {}", built.display()))?;
-    let changed = replace_if_changed(&workspace.object(), &bytes)?;
-    let mut remark = format!("{} KiB", bytes.len() / 1024);
+    let built = target.join(TARGET).join("release");
+    publish(
+        &built.join("bot-ebpf-bench"),
+        &workspace.object().with_file_name("bot-ebpf-bench.o"),
+    )?;
+    let (changed, size) = publish(&built.join("bot-ebpf"), &workspace.object())?;
+    let mut remark = format!("{} KiB", size / 1024);
     if !changed {
         remark.push_str(", unchanged");
     }
@@ -112,6 +116,13 @@ fn flags(linker: &Path) -> Result<String> {
         "-Ctarget-cpu=v3",
     ]
     .join("\x1f"))
+}
+
+/// Copies a built object to where others look for it: whether it changed, and
+/// its size in bytes.
+fn publish(built: &Path, place: &Path) -> Result<(bool, usize)> {
+    let bytes = fs::read(built).with_context(|| format!("reading {}", built.display()))?;
+    Ok((replace_if_changed(place, &bytes)?, bytes.len()))
 }
 
 /// True when the file was written.

@@ -35,7 +35,7 @@ echo "@@ kernel $(uname -r)"
 for test in /tests/*; do
     name=${test##*/}
     echo "@@ begin $name"
-    cd /tmp && timeout 600 "$test" --test-threads=1 "$@" 2>&1
+    cd /tmp && timeout 900 "$test" --test-threads=1 "$@" 2>&1
     echo "@@ end $name $?"
 done
 echo "@@ done"

@@ -34,7 +34,7 @@ use crate::workspace::{Profile, Workspace};
 const TESTS: [&str; 5] = ["hellos", "verdicts", "verifier", "vlan", "walk"];
 
 /// A whole machine, from power-on to power-off.
-const LIMIT: Duration = Duration::from_mins(15);
+const LIMIT: Duration = Duration::from_mins(20);
 
 /// Run the kernel-facing tests on Debian's 6.1 and 6.12 kernels in qemu.
 #[derive(clap::Args)]
