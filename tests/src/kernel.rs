@@ -275,10 +275,15 @@ impl Kernel {
     /// Drains the hello ring.
     pub fn hellos(&mut self) -> Vec<HelloSegment> {
         let mut hellos = Vec::new();
-        while let Some(item) = self.hellos.next() {
-            hellos.push(HelloSegment::read_from_bytes(&item).expect("a whole record"));
-        }
+        self.each_hello(|hello| hellos.push(*hello));
         hellos
+    }
+
+    /// Drains the hello ring without a copy.
+    pub fn each_hello(&mut self, mut each: impl FnMut(&HelloSegment)) {
+        while let Some(item) = self.hellos.next() {
+            each(HelloSegment::ref_from_bytes(&item).expect("a whole record"));
+        }
     }
 
     fn program(&self, entry: Entry) -> &Xdp {

@@ -13,6 +13,7 @@
     reason = "test support: a broken assumption ends the test"
 )]
 
+pub mod agent;
 pub mod bpffs;
 pub mod frame;
 pub mod generate;
