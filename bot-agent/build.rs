@@ -22,12 +22,19 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         Some(path)
     } else {
-        let folder = manifest.join("../target/bpf");
+        let object = manifest.join("../target/bpf/bot-ebpf.o");
+        let present = object.is_file();
         // cargo takes a path that does not exist for one that changes all the
-        // time, so it watches a folder that always exists.
-        fs::create_dir_all(&folder)?;
-        println!("cargo::rerun-if-changed={}", folder.display());
-        Some(folder.join("bot-ebpf.o")).filter(|path| path.is_file())
+        // time, so until there is an object it watches a folder that exists.
+        let watched = if present {
+            object.as_path()
+        } else {
+            let folder = object.parent().unwrap_or(&manifest);
+            fs::create_dir_all(folder)?;
+            folder
+        };
+        println!("cargo::rerun-if-changed={}", watched.display());
+        present.then_some(object)
     };
     let expression = match object {
         Some(path) => {
