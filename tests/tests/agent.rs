@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::print_stderr,
     reason = "tests"
 )]
 
@@ -106,12 +107,12 @@ fn a_block_counts_first_drops_when_enforced_and_is_explained() {
         .ok();
 
     assert!(world.reaches(), "monitor mode drops nothing");
-    let would = events.next_event();
-    assert_eq!(would["event"], "would_drop");
-    assert_eq!(would["src"], "10.88.0.2");
-    assert_eq!(would["iface"], "veth-h");
-    assert_eq!(would["reason"], "scraper");
-    assert_eq!(would["origin"], "operator");
+    let watched = events.next_event();
+    assert_eq!(watched["event"], "would_drop");
+    assert_eq!(watched["src"], "10.88.0.2");
+    assert_eq!(watched["iface"], "veth-h");
+    assert_eq!(watched["reason"], "scraper");
+    assert_eq!(watched["origin"], "operator");
 
     agent.cli(&["mode", "enforce"]).ok();
     assert!(!world.reaches());
@@ -119,7 +120,7 @@ fn a_block_counts_first_drops_when_enforced_and_is_explained() {
         .find(|event| event["event"] == "drop")
         .unwrap();
     assert_eq!(drop["dport"], 443);
-    assert_eq!(drop["rule"], would["rule"]);
+    assert_eq!(drop["rule"], watched["rule"]);
 
     let check = agent.cli(&["check", "10.88.0.2", "-o", "json"]);
     assert_eq!(check.code, 1);
@@ -431,11 +432,11 @@ fn a_full_disk_changes_nothing_and_is_said() {
     agent.start(&host, &["-i", "veth-h"]);
     agent.cli(&["block", "192.0.2.1"]).ok();
     fill(&state.join("filler"));
-    let list: String = (0..5000u32)
-        .map(|host| format!("198.18.{}.{}\n", host / 256, host % 256))
+    let hosts: Vec<String> = (0..5000u32)
+        .map(|host| format!("198.18.{}.{}", host / 256, host % 256))
         .collect();
     let file = agent.path("list");
-    fs::write(&file, list).unwrap();
+    fs::write(&file, hosts.join("\n")).unwrap();
     let path = file.to_string_lossy().into_owned();
     let error = agent.cli(&["block", "--yes", "--from-file", &path]);
     assert_eq!(error.code, 2, "{error:?}");

@@ -1,0 +1,126 @@
+//! What a command did to rules, or would do.
+#![expect(
+    clippy::format_push_string,
+    reason = "`write!` into a String needs its result thrown away"
+)]
+
+use super::{grouped, grouped_count, many, rule};
+use crate::{
+    control::view::{Changed, RuleView, Taken},
+    event::render::Safe,
+};
+
+/// Rules that a sentence about many of them names.
+const NAMED: usize = 10;
+
+/// What a wide command would do, before it does.
+pub(in crate::cli) fn preview(changed: &Changed) -> String {
+    let count = changed.added + changed.replaced;
+    let mut text = format!(
+        "{} for {} addresses",
+        many(count, "rule"),
+        grouped(changed.addresses)
+    );
+    if changed.exempt > 0 {
+        text.push_str(&format!(
+            "; {} of them stay exempt",
+            grouped(changed.exempt)
+        ));
+        text.push_str(&named(", by", &changed.exempt_by));
+    }
+    if !changed.protected.is_empty() {
+        text.push_str(&named(
+            "\nthese stop being protected (failsafe ports too):",
+            &changed.protected,
+        ));
+    }
+    text
+}
+
+/// What was done.
+pub(in crate::cli) fn changed(changed: &Changed) -> String {
+    if changed.dry_run {
+        return format!("nothing was changed; {}", preview(changed));
+    }
+    let count = changed.added + changed.replaced;
+    let mut lines: Vec<String> = changed.rules.iter().take(NAMED).map(rule).collect();
+    if count > NAMED {
+        lines.push(format!("and {} more rules", grouped_count(count - NAMED)));
+    }
+    if changed.replaced > 0 {
+        lines.push(format!(
+            "{} took the place of an earlier one",
+            many(changed.replaced, "rule")
+        ));
+    }
+    if changed.exempt > 0 {
+        let exempt = format!(
+            "{} of {} addresses stay exempt",
+            grouped(changed.exempt),
+            grouped(changed.addresses)
+        );
+        lines.push(format!("{exempt}{}", named(", by", &changed.exempt_by)));
+    }
+    if !changed.protected.is_empty() {
+        lines.push(format!(
+            "warning: not protected any more, failsafe ports included{}",
+            named(":", &changed.protected)
+        ));
+    }
+    lines.join("\n")
+}
+
+/// What was taken back.
+pub(in crate::cli) fn taken(taken: &Taken) -> String {
+    let verb = if taken.dry_run {
+        "would be removed"
+    } else {
+        "removed"
+    };
+    let mut lines: Vec<String> = taken
+        .rules
+        .iter()
+        .take(NAMED)
+        .map(|view| format!("{verb}: {}", rule(view)))
+        .collect();
+    if taken.removed > NAMED {
+        lines.push(format!(
+            "and {} more rules",
+            grouped_count(taken.removed - NAMED)
+        ));
+    }
+    for unknown in taken.unknown.iter().take(NAMED) {
+        lines.push(format!(
+            "{unknown}: no operator rule of exactly that target"
+        ));
+    }
+    if taken.unknown.len() > NAMED {
+        let more = taken.unknown.len() - NAMED;
+        lines.push(format!("and {} more without a rule", grouped_count(more)));
+    }
+    for still in taken.still.iter().take(NAMED) {
+        lines.push(format!(
+            "{} stays covered by {}",
+            still.prefix,
+            rule(&still.by)
+        ));
+    }
+    if taken.still.len() > NAMED {
+        let more = taken.still.len() - NAMED;
+        lines.push(format!("and {} more stay covered", grouped_count(more)));
+    }
+    lines.join("\n")
+}
+
+/// Up to [`NAMED`] rules behind a few words.
+fn named(words: &str, rules: &[RuleView]) -> String {
+    let mut texts: Vec<String> = rules
+        .iter()
+        .take(NAMED)
+        .map(|rule| format!("{} ({})", rule.prefix, Safe(&rule.origin)))
+        .collect();
+    if rules.len() > NAMED {
+        texts.push("...".into());
+    }
+    format!("{words} {}", texts.join(", "))
+}

@@ -1,0 +1,201 @@
+//! What is: the agent, an address, an interface, an event.
+#![expect(
+    clippy::format_push_string,
+    reason = "`write!` into a String needs its result thrown away"
+)]
+
+use super::{mode, mode_word, packets, rule, scope, seconds};
+use crate::{
+    control::view::{Check, Effect, Interface, KernelVerdict, Status},
+    event::{
+        Body, Event,
+        render::{Brief, Safe},
+    },
+};
+
+/// What happens to an address, and why.
+pub(in crate::cli) fn check(check: &Check) -> String {
+    let state = match (check.effect, &check.mode.bypass) {
+        (Effect::Drop, _) => "dropped",
+        (Effect::WouldDrop, _) => "passes, would be dropped",
+        (Effect::Pass, Some(_)) => "passes (bypass)",
+        (Effect::Pass, None) => "passes",
+    };
+    let mut lines = vec![format!("{}: {state}", check.address)];
+    lines.push(format!("  mode     {}", mode_word(&check.mode)));
+    match &check.rule {
+        Some(view) => lines.push(format!("  rule     {}", rule(view))),
+        None => lines.push("  rule     none".into()),
+    }
+    for (number, verdict) in check.kernel.iter().enumerate() {
+        let label = if number == 0 {
+            "kernel   "
+        } else {
+            "   then  "
+        };
+        lines.push(format!("  {label}{}", kernel_verdict(verdict)));
+    }
+    if check.kernel.is_empty() {
+        lines.push("  kernel   no entry covers the address".into());
+    }
+    for view in &check.beneath {
+        lines.push(format!("  beneath  {}", rule(view)));
+    }
+    for note in &check.notes {
+        lines.push(format!("  note     {note}"));
+    }
+    lines.join("\n")
+}
+
+/// `pass`, `drop` or `would_drop`.
+pub(in crate::cli) fn effect_word(effect: Effect) -> &'static str {
+    match effect {
+        Effect::Drop => "drop",
+        Effect::Pass => "pass",
+        Effect::WouldDrop => "would_drop",
+    }
+}
+
+/// An interface in a line.
+pub(in crate::cli) fn interface(interface: &Interface) -> String {
+    match (&interface.xdp, interface.ifindex) {
+        (Some(xdp), _) => {
+            let program = interface.program.as_deref().unwrap_or("XDP");
+            format!("{} ({xdp}, {program})", Safe(&interface.iface))
+        }
+        (None, Some(_)) => format!("{} (NOT filtered)", Safe(&interface.iface)),
+        (None, None) => format!("{} (no such device now)", Safe(&interface.iface)),
+    }
+}
+
+/// The agent and the filter.
+pub(in crate::cli) fn status(status: &Status) -> String {
+    let agent = match &status.agent {
+        Some(agent) => format!(
+            "running since {:.0}, version {}, pid {}, {}",
+            agent.since,
+            agent.version,
+            agent.pid,
+            Safe(&agent.config)
+        ),
+        None => "not running (the kernel filters on; this is from its tables)".into(),
+    };
+    let mut lines = vec![
+        format!("agent       {agent}"),
+        format!(
+            "mode        {}",
+            mode(&status.mode).replace('\n', "\n            ")
+        ),
+    ];
+    for (number, view) in status.interfaces.iter().enumerate() {
+        let label = if number == 0 { "interfaces" } else { "" };
+        lines.push(format!("{label:<12}{}", interface(view)));
+    }
+    if status.interfaces.is_empty() {
+        lines.push("interfaces  none: nothing is filtered".into());
+    }
+    if let Some(rules) = &status.rules {
+        lines.push(format!(
+            "rules       {} block, {} allow, {} protected",
+            rules.block, rules.allow, rules.protected
+        ));
+    }
+    if let Some(ports) = &status.ports {
+        let list = |ports: &[String]| {
+            if ports.is_empty() {
+                "none".to_owned()
+            } else {
+                ports.join(", ")
+            }
+        };
+        lines.push(format!("served      tcp {}", list(&ports.served_tcp)));
+        lines.push(format!("            udp {}", list(&ports.served_udp)));
+        lines.push(format!("hellos      tcp {}", list(&ports.hello)));
+        lines.push(format!("failsafe    tcp {}", list(&ports.failsafe)));
+    }
+    for (family, counters) in &status.counters {
+        for (number, (name, hits)) in counters.iter().enumerate() {
+            let label = if number == 0 { family.as_str() } else { "" };
+            lines.push(format!("{label:<12}{name:<22} {}", packets(*hits)));
+        }
+    }
+    lines.extend(
+        status
+            .notes
+            .iter()
+            .map(|note| format!("note        {note}")),
+    );
+    lines.join("\n")
+}
+
+/// Tab-separated keys and values.
+pub(in crate::cli) fn status_raw(status: &Status) -> String {
+    let mut lines = vec![
+        format!("running\t{}", status.agent.is_some()),
+        format!("mode\t{}", mode_word(&status.mode)),
+    ];
+    for interface in &status.interfaces {
+        let xdp = interface.xdp.as_deref().unwrap_or("none");
+        lines.push(format!("interface\t{}\t{xdp}", Safe(&interface.iface)));
+    }
+    for (family, counters) in &status.counters {
+        for (name, hits) in counters {
+            lines.push(format!(
+                "{family}\t{name}\t{}\t{}",
+                hits.packets, hits.bytes
+            ));
+        }
+    }
+    lines.join("\n")
+}
+
+/// Tab-separated: time, kind, source, destination, then what the human line says.
+pub(in crate::cli) fn event_raw(event: &Event) -> String {
+    let (src, dst) = match &event.body {
+        Body::Drop(dropped) | Body::WouldDrop(dropped) => {
+            (dropped.src.to_string(), dropped.dst.to_string())
+        }
+        Body::Hello(hello) => (hello.src.to_string(), hello.dst.to_string()),
+        Body::Attach(_)
+        | Body::Bypass(_)
+        | Body::Detach(_)
+        | Body::Error(_)
+        | Body::Mode(_)
+        | Body::Reload(_)
+        | Body::RuleAdded(_)
+        | Body::RuleExpired(_)
+        | Body::RuleRemoved(_)
+        | Body::Start(_)
+        | Body::Stop(_)
+        | Body::Suppressed(_) => (String::new(), String::new()),
+    };
+    let brief = Brief(event).to_string();
+    let rest = brief.split_once(' ').map_or("", |(_, rest)| rest.trim());
+    format!(
+        "{}\t{}\t{src}\t{dst}\t{rest}",
+        event.ts,
+        event.kind().name()
+    )
+}
+
+fn kernel_verdict(verdict: &KernelVerdict) -> String {
+    let mut text = format!(
+        "verdict {}: {}, scope {}",
+        verdict.verdict,
+        verdict.action,
+        scope(verdict.scope)
+    );
+    if verdict.monitor {
+        text.push_str(", monitor only");
+    }
+    if verdict.forced {
+        text.push_str(", forced");
+    }
+    if let Some(left) = verdict.remaining_seconds {
+        text.push_str(&format!(", for {} more", seconds(left)));
+    }
+    if let Some(hits) = verdict.hits {
+        text.push_str(&format!(", {}", packets(hits)));
+    }
+    text
+}
