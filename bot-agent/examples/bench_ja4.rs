@@ -37,13 +37,19 @@ fn main() {
                 (all.ja4(), all.ja4_r(), all.ja4_o(), all.ja4_ro())
             }),
         ];
-        println!(
-            r#"{{"bench":"ja4","hello":"{name}","bytes":{bytes},"parse_ns":{parse:.0},"ja4_ns":{ja4:.0},"all_forms_ns":{all_forms:.0}}}"#
-        );
+        let per_hello = [
+            ("parse", parse),
+            ("parse and JA4", ja4),
+            ("parse and all four forms", all_forms),
+        ];
+        for (what, ns) in per_hello {
+            println!(
+                r#"{{"bench":"ja4","case":"{what}, {name} {bytes} B","value":{ns:.0},"unit":"ns"}}"#
+            );
+        }
         let (rate, segments) = assembled_per_second(&record);
         println!(
-            r#"{{"bench":"assembler","hello":"{name}","bytes":{},"segments":{segments},"hellos_per_second":{rate:.0}}}"#,
-            record.len()
+            r#"{{"bench":"assembler","case":"segments to JA4, {name}, {segments} a hello","value":{rate:.0},"unit":"hellos/s"}}"#
         );
     }
 }

@@ -113,7 +113,7 @@ pub fn step(slot: &FlowSlot, segment: &Segment, clock: impl Fn() -> u64) -> Step
 /// A slot may not be taken from another stream whose hello has begun and may still be completed.
 #[inline(always)]
 const fn is_held(slot: &FlowSlot, now: u64) -> bool {
-    slot.tag != 0 && slot.window != 0 && now < slot.deadline
+    slot.tag != 0 && slot.window != 0 && slot.ended == 0 && now < slot.deadline
 }
 
 #[inline(always)]
@@ -124,7 +124,7 @@ const fn fresh(segment: &Segment, window: u32, deadline: u64) -> FlowSlot {
         start: segment.seq,
         window,
         segments: 0,
-        reserved: 0,
+        ended: 0,
     }
 }
 
@@ -159,14 +159,14 @@ fn copy(mut slot: FlowSlot, segment: &Segment) -> Step {
     }
     slot.segments += 1;
     let room = window - from;
-    Step::Copy {
-        slot,
-        len: if segment.len < room {
-            segment.len
-        } else {
-            room
-        },
+    if segment.len < room {
+        return Step::Copy {
+            slot,
+            len: segment.len,
+        };
     }
+    slot.ended = 1;
+    Step::Copy { slot, len: room }
 }
 
 #[cfg(test)]
@@ -266,6 +266,16 @@ mod tests {
             step(&slot, &other, || 2 + FLOW_LIFETIME_NS),
             Step::Copy { .. }
         ));
+    }
+
+    #[test]
+    fn a_hello_that_is_all_there_gives_its_slot_up() {
+        let whole = segment(9, 500, Head::Hello(500));
+        let Step::Copy { slot, .. } = step(&FlowSlot::default(), &whole, || 1) else {
+            panic!("a hello is copied")
+        };
+        let other = Segment { tag: 78, ..whole };
+        assert!(matches!(step(&slot, &other, || 2), Step::Copy { .. }));
     }
 
     #[test]

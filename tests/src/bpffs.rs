@@ -2,8 +2,19 @@
 
 use std::path::{Path, PathBuf};
 
+use bot_agent::datapath::{Options, object::OBJECT};
 use rustix::mount::{MountFlags, UnmountFlags, mount, unmount};
 use tempfile::TempDir;
+
+/// Tables as small as tests need them: loading stays quick.
+pub const SMALL_TABLES: Options<'static> = Options {
+    object: OBJECT,
+    debug: false,
+    prefixes: 8,
+    verdicts: 256,
+    report_ring: 1 << 16,
+    hello_ring: 1 << 18,
+};
 
 /// A mounted BPF file system in a temporary folder; unmounted with everything in it when dropped.
 #[derive(Debug)]

@@ -27,6 +27,17 @@ use zerocopy::FromBytes;
 
 use self::value::Plain;
 
+/// A loaded program for a test, or an end of the test where it may be skipped.
+#[macro_export]
+macro_rules! kernel {
+    () => {{
+        if !$crate::privilege::is_root(module_path!()) {
+            return;
+        }
+        $crate::kernel::Kernel::load()
+    }};
+}
+
 /// Which entry point runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Entry {
@@ -275,10 +286,15 @@ impl Kernel {
     /// Drains the hello ring.
     pub fn hellos(&mut self) -> Vec<HelloSegment> {
         let mut hellos = Vec::new();
-        while let Some(item) = self.hellos.next() {
-            hellos.push(HelloSegment::read_from_bytes(&item).expect("a whole record"));
-        }
+        self.each_hello(|hello| hellos.push(*hello));
         hellos
+    }
+
+    /// Drains the hello ring without a copy.
+    pub fn each_hello(&mut self, mut each: impl FnMut(&HelloSegment)) {
+        while let Some(item) = self.hellos.next() {
+            each(HelloSegment::ref_from_bytes(&item).expect("a whole record"));
+        }
     }
 
     fn program(&self, entry: Entry) -> &Xdp {

@@ -1,8 +1,8 @@
 //! Worlds for tests: frames, the kernel program with its tables, privileges.
 //!
-//! The tests themselves lie in `tests/`, one binary per height: `walk` and `verdicts` run packets
-//! through `BPF_PROG_TEST_RUN`, `verifier` keeps the program's budget, `datapath` and `host` use the
-//! agent's library in network namespaces, and the rest runs the agent's binary there.
+//! The tests themselves lie in `tests/`, one binary per height: `walk`, `verdicts` and `hellos` run
+//! packets through `BPF_PROG_TEST_RUN`, `verifier` keeps the program's budget, `datapath`, `host` and
+//! `vlan` use the agent's library on real interfaces, and the rest runs the agent's binary there.
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,

@@ -43,18 +43,9 @@ use bot_common::{
     address::Address,
 };
 use bot_tests::{
-    bpffs::BpfFs,
+    bpffs::{BpfFs, SMALL_TABLES},
     netns::{Ends, Namespace, veth},
     privilege,
-};
-
-const OPTIONS: Options<'static> = Options {
-    object: OBJECT,
-    debug: false,
-    prefixes: 8,
-    verdicts: 256,
-    report_ring: 1 << 16,
-    hello_ring: 1 << 18,
 };
 
 const IFACE: &str = "bot0";
@@ -193,7 +184,7 @@ fn pins_of_another_shape_are_refused_by_name() {
     fs::create_dir_all(&maps).unwrap();
     let strange = PerCpuArray::<_, u64>::create(3, 0).unwrap();
     strange.pin(maps.join(names::MAP_COUNTERS)).unwrap();
-    let error = open_with(&bpffs, &OPTIONS).err().unwrap();
+    let error = open_with(&bpffs, &SMALL_TABLES).err().unwrap();
     assert!(matches!(
         error,
         Error::Shape {
@@ -216,7 +207,7 @@ fn a_changed_table_size_is_refused_not_ignored() {
     drop(open(&bpffs));
     let larger = Options {
         prefixes: 16,
-        ..OPTIONS
+        ..SMALL_TABLES
     };
     let error = open_with(&bpffs, &larger).err().unwrap();
     let text = error.to_string();
@@ -233,7 +224,7 @@ fn without_a_program_the_agent_says_how_to_build_it() {
     let bpffs = BpfFs::mount();
     let without = Options {
         object: None,
-        ..OPTIONS
+        ..SMALL_TABLES
     };
     let error = open_with(&bpffs, &without).err().unwrap();
     assert!(error.to_string().contains("cargo xtask build"), "{error}");
@@ -267,7 +258,7 @@ fn the_debug_channel_opens_when_asked_for() {
     let bpffs = BpfFs::mount();
     let debug = Options {
         debug: true,
-        ..OPTIONS
+        ..SMALL_TABLES
     };
     let runtime = current_thread();
     let _entered = runtime.enter();
@@ -800,7 +791,7 @@ const DROP: Verdict = Verdict {
 };
 
 fn open(bpffs: &BpfFs) -> Opened {
-    open_with(bpffs, &OPTIONS).unwrap_or_else(|error| panic!("{error}"))
+    open_with(bpffs, &SMALL_TABLES).unwrap_or_else(|error| panic!("{error}"))
 }
 
 fn open_with(bpffs: &BpfFs, options: &Options<'_>) -> Result<Opened, Error> {

@@ -11,18 +11,9 @@ use bot_common::abi::{
 };
 use bot_tests::{
     frame::{Frame, client_hello, flag},
+    kernel,
     kernel::{Entry, Fate, Kernel},
-    privilege,
 };
-
-macro_rules! kernel {
-    () => {{
-        if !privilege::is_root(module_path!()) {
-            return;
-        }
-        Kernel::load()
-    }};
-}
 
 /// First sequence number of a stream whose SYN has 1000.
 const START: u32 = 1001;

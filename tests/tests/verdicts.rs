@@ -8,19 +8,9 @@ use bot_common::abi::{
 };
 use bot_tests::{
     frame::{Frame, flag},
-    kernel::{self, Entry, Fate, Kernel},
-    privilege,
+    kernel,
+    kernel::{Entry, Fate, Kernel},
 };
-
-/// A kernel for the test, or nothing where it may be skipped.
-macro_rules! kernel {
-    () => {{
-        if !privilege::is_root(module_path!()) {
-            return;
-        }
-        Kernel::load()
-    }};
-}
 
 const BLOCK: Verdict = Verdict {
     action: Action::Drop as u8,

@@ -4,13 +4,14 @@
 #![allow(
     clippy::expect_used,
     clippy::unwrap_used,
+    clippy::print_stderr,
     reason = "a broken assumption ends the test"
 )]
 
 use std::{net::UdpSocket, process::Command, time::Duration};
 
 use bot_agent::{
-    datapath::{Datapath, Options, PinFolder, XdpRequest, object::OBJECT},
+    datapath::{Datapath, PinFolder, XdpRequest},
     policy::Step,
     rules::prefix::Prefix,
 };
@@ -20,18 +21,9 @@ use bot_common::abi::{
     verdict::{Action, Verdict, VerdictId},
 };
 use bot_tests::{
-    bpffs::BpfFs,
+    bpffs::{BpfFs, SMALL_TABLES},
     netns::{Ends, Namespace, veth},
     privilege,
-};
-
-const OPTIONS: Options<'static> = Options {
-    object: OBJECT,
-    debug: false,
-    prefixes: 8,
-    verdicts: 256,
-    report_ring: 1 << 16,
-    hello_ring: 1 << 18,
 };
 
 /// The filtered interface.
@@ -70,7 +62,7 @@ fn a_vlan_device_receives_what_passes_and_nothing_that_is_blocked() {
 
     let bpffs = BpfFs::mount();
     let folder = PinFolder::open(&bpffs.pin_dir()).unwrap();
-    let mut datapath = Datapath::open(&OPTIONS, folder).unwrap().datapath;
+    let mut datapath = Datapath::open(&SMALL_TABLES, folder).unwrap().datapath;
     let mut settings = datapath.settings().unwrap();
     settings.enforce_until = FOREVER;
     datapath.set_settings(&settings).unwrap();

@@ -2,7 +2,7 @@
 //!
 //! One file per command; this one only names them. Everything they make lies
 //! below the target folder; nothing but the system's package manager ever
-//! writes elsewhere.
+//! writes elsewhere, except for the demo's folder in /run, which goes with it.
 #![expect(
     clippy::print_stdout,
     clippy::print_stderr,
@@ -13,6 +13,7 @@ mod bench;
 mod bpf_linker;
 mod build;
 mod conformance;
+mod demo;
 mod deny;
 mod licence;
 mod packages;
@@ -49,6 +50,8 @@ enum Command {
     Ci(test::Args),
     /// JA4 of every capture of a folder against the folder's own list
     Conformance(conformance::Args),
+    /// Watch the filter at work with real clients, in namespaces of its own
+    Demo(demo::Args),
     /// Licences, sources and versions of all dependencies against deny.toml
     Deny(deny::Args),
     /// Install what building and testing needs
@@ -76,6 +79,7 @@ fn run(command: Command) -> anyhow::Result<ExitCode> {
         Command::Bench(args) => bench::run(&workspace, &args),
         Command::Build(args) => build::run(&workspace, &args),
         Command::Conformance(args) => conformance::run(&workspace, &args),
+        Command::Demo(args) => demo::run(&workspace, &args),
         Command::Deny(args) => deny::run(&workspace, &args),
         Command::Setup(args) => setup::run(&workspace, &args),
         Command::Ci(args) | Command::Test(args) => Ok(test::run(&workspace, &args)),

@@ -34,13 +34,18 @@ pub(crate) const LINKER: &[Package] = &[
     package("libxml2-dev", "libxml2-devel", "libxml2", "LLVM links it"),
 ];
 
-/// What tests and the demo run.
-pub(crate) const TESTING: &[Package] = &[
+/// What the demo and tests run.
+pub(crate) const DEMO: &[Package] = &[
     package("iproute2", "iproute", "iproute2", "network namespaces"),
     package("openssl", "openssl", "openssl", "TLS client and server"),
     package("curl", "curl", "curl", "TLS client"),
     package("python3", "python3", "python", "TLS client"),
     package("python3-venv", "python3", "python", "browser-like client"),
+    package("util-linux", "util-linux", "util-linux", "nsenter, setsid"),
+];
+
+/// What only tests run.
+pub(crate) const TESTING: &[Package] = &[
     package("binutils", "binutils", "binutils", "small boot images"),
     package("xz-utils", "xz", "xz", "kernel modules"),
     package("busybox-static", "busybox", "busybox", "boot images"),
@@ -195,7 +200,7 @@ pub(crate) fn is_debian() -> bool {
 }
 
 fn every_apt_name(llvm: u32) -> Vec<String> {
-    [TOOLCHAIN, LINKER, TESTING]
+    [TOOLCHAIN, LINKER, DEMO, TESTING]
         .iter()
         .flat_map(|list| list.iter())
         .map(|package| Manager::Apt.name_of(package, llvm))
@@ -240,7 +245,7 @@ mod tests {
 
     #[test]
     fn advice_names_the_reason_and_only_what_is_missing() {
-        let wanted: Vec<&Package> = TESTING.iter().collect();
+        let wanted: Vec<&Package> = DEMO.iter().collect();
         let advice = Manager::Dnf.advice(&wanted, &["curl".to_owned()], 22);
         assert!(advice.contains("TLS client"), "{advice}");
         assert!(advice.ends_with("sudo dnf install curl"), "{advice}");

@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Result, bail};
 
 use crate::bpf_linker;
-use crate::packages::{self, LINKER, Manager, Package, TESTING, TOOLCHAIN};
+use crate::packages::{self, DEMO, LINKER, Manager, Package, TESTING, TOOLCHAIN};
 use crate::process;
 use crate::progress::Progress;
 use crate::toolchain::{Search, Toolchain};
@@ -26,6 +26,7 @@ pub(crate) struct Args {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Build,
+    Demo,
     Test,
 }
 
@@ -49,6 +50,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
 pub(crate) fn prepare(workspace: &Workspace, purpose: Purpose) -> Result<Toolchain> {
     let mut progress = Progress::new(match purpose {
         Purpose::Build => 3,
+        Purpose::Demo => 4,
         Purpose::Test => 5,
     });
     progress.step("eBPF toolchain", || {
@@ -67,6 +69,9 @@ pub(crate) fn prepare(workspace: &Workspace, purpose: Purpose) -> Result<Toolcha
         if !bpf_linker::is_installed(workspace, llvm) {
             wanted.extend(LINKER);
         }
+        if purpose != Purpose::Build {
+            wanted.extend(DEMO);
+        }
         if purpose == Purpose::Test {
             wanted.extend(TESTING);
         }
@@ -82,6 +87,8 @@ pub(crate) fn prepare(workspace: &Workspace, purpose: Purpose) -> Result<Toolcha
     })?;
     if purpose == Purpose::Test {
         progress.step("bpffs on /sys/fs/bpf", mount_bpffs)?;
+    }
+    if purpose != Purpose::Build {
         progress.step("browser-like TLS client", || Ok(browser_client(workspace)))?;
     }
     Ok(toolchain)

@@ -16,7 +16,7 @@ use crate::progress::seconds;
 use crate::setup::{self, Purpose};
 use crate::tally::Tally;
 use crate::workspace::{Profile, Workspace};
-use crate::{build, conformance, deny, vm};
+use crate::{build, conformance, demo, deny, vm};
 
 /// Set up, build, and run every check and test.
 #[derive(clap::Args)]
@@ -91,6 +91,7 @@ fn every_stage(workspace: &Workspace, args: &Args, report: &mut Report) -> Resul
         ),
     )?;
     if !args.fast {
+        report.tests_with("demo", || demo::trial::run(workspace))?;
         report.tests_with("other kernels", || match vm::unsupported() {
             Some(reason) if !is_ci() => {
                 println!("skipped: {reason}");

@@ -153,8 +153,6 @@ pub struct Tables {
     pub prefixes: u32,
     /// Verdict ids, the one for "no rule" included.
     pub verdicts: u32,
-    /// Flow slots, a power of two.
-    pub flows: u32,
 }
 
 /// `[reports]`

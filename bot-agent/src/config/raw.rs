@@ -78,7 +78,6 @@ table!(Protect {
 table!(Tables {
     prefixes: Field<u64>,
     verdicts: Field<u64>,
-    flows: Field<u64>,
 });
 
 table!(Reports {

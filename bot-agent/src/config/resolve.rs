@@ -48,7 +48,6 @@ pub(super) fn defaults() -> Config {
         tables: Tables {
             prefixes: 1_000_000,
             verdicts: 65_536,
-            flows: 65_536,
         },
         reports: Reports {
             per_second: 1000,
@@ -163,12 +162,6 @@ fn sizes(keys: &mut Keys<'_>, config: &mut Config) -> Result<(), ConfigError> {
         |r| &r.tables.verdicts,
         1024..=65_536,
         &mut tables.verdicts,
-    )?;
-    keys.power(
-        "tables.flows",
-        |r| &r.tables.flows,
-        1024..=4_194_304,
-        &mut tables.flows,
     )?;
     let reports = &mut config.reports;
     keys.number(

@@ -199,8 +199,8 @@ fn wrong_values_are_named_with_line_and_key() {
             "2: verdicts: 65537 is not within 1024 to 65536",
         ),
         (
-            "[tables]\nflows = 1025\n",
-            "2: flows: 1025 is no power of two; 1024 and 2048 are",
+            "[hello]\nring_bytes = 1048577\n",
+            "2: ring_bytes: 1048577 is no power of two; 1048576 and 2097152 are",
         ),
         (
             "[xdp]\nmode = \"fast\"\n",

@@ -22,8 +22,8 @@ pub struct FlowSlot {
     pub window: u32,
     /// Segments copied so far.
     pub segments: u32,
-    /// Zero.
-    pub reserved: u32,
+    /// 1: the window's last byte was copied, so another stream may have the slot; 0: not yet.
+    pub ended: u32,
 }
 
 /// A hello must be complete this long after its flow was first seen.

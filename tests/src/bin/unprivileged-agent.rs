@@ -10,9 +10,10 @@ use std::{env, fs, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use bot_agent::{
-    datapath::{Datapath, Error, Options, Owner, PinFolder, Pinned, XdpRequest, object::OBJECT},
+    datapath::{Datapath, Error, Owner, PinFolder, Pinned, XdpRequest},
     host::{privilege, protected::Finder, served, watch::Watch},
 };
+use bot_tests::bpffs::SMALL_TABLES;
 
 fn main() -> Result<()> {
     let arguments: Vec<String> = env::args().skip(1).collect();
@@ -43,15 +44,7 @@ fn main() -> Result<()> {
         }
     }
 
-    let options = Options {
-        object: OBJECT,
-        debug: false,
-        prefixes: 8,
-        verdicts: 256,
-        report_ring: 1 << 16,
-        hello_ring: 1 << 18,
-    };
-    let mut opened = Datapath::open(&options, folder)?;
+    let mut opened = Datapath::open(&SMALL_TABLES, folder)?;
     println!("tables_adopted={}", opened.adopted);
     let attached = opened
         .datapath
