@@ -148,13 +148,10 @@ impl Interfaces {
 
     /// The link stays on a device that gets another name. A new device of the old name is wanted
     /// as before.
-    fn renamed(&mut self, before: &str, now: &str, attachment: Attachment) -> Body {
+    fn renamed(&mut self, before: &str, now: &str, mut attachment: Attachment) -> Body {
         let wish = self.wanted.get(before).copied().unwrap_or_default();
         self.wanted.insert(now.to_owned(), wish);
-        let attachment = Attachment {
-            iface: now.to_owned(),
-            ..attachment
-        };
+        now.clone_into(&mut attachment.iface);
         self.attached.insert(now.to_owned(), attachment);
         Body::error(format!(
             "{before} is called {now} now and is filtered on; name it so in `interfaces`"
