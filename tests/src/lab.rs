@@ -51,11 +51,25 @@ impl Lab {
 
     /// Makes the interfaces, with addresses and routes.
     pub fn join(&self) {
-        let (host, peer) = (&self.host, &self.peer);
         veth(Ends {
-            left: (host, IFACE),
-            right: (peer, PEER_IFACE),
+            left: (&self.host, IFACE),
+            right: (&self.peer, PEER_IFACE),
         });
+        self.dress();
+    }
+
+    /// The same with an index of the test's choice for the host's interface.
+    pub fn join_with_index(&self, index: &str) {
+        let peer = ["peer", "name", PEER_IFACE, "netns", self.peer.name()];
+        let make = ["link", "add", IFACE, "index", index, "type", "veth"];
+        self.host.ip(&[&make[..], &peer[..]].concat());
+        self.host.ip(&["link", "set", IFACE, "up"]);
+        self.peer.ip(&["link", "set", PEER_IFACE, "up"]);
+        self.dress();
+    }
+
+    fn dress(&self) {
+        let (host, peer) = (&self.host, &self.peer);
         address(host, IFACE, HOST, 24);
         address(host, IFACE, HOST6, 64);
         address(peer, PEER_IFACE, FRIEND, 24);

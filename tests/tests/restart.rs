@@ -14,6 +14,7 @@ use std::{
     os::unix::{fs::symlink, net::UnixStream},
     path::{Path, PathBuf},
     thread,
+    time::Duration,
 };
 
 use aya::{Ebpf, EbpfLoader, programs::Xdp};
@@ -26,6 +27,7 @@ use bot_tests::{
     resident::Resident,
     traffic::{Sink, Stream, is_cut_off, listen, reaches},
 };
+use rustix::process::Signal;
 use serde_json::json;
 
 /// Where datagrams go.
@@ -87,6 +89,39 @@ fn restarts_kills_and_upgrades_let_nothing_through() {
     );
     // The rule's counter went on through all of it: half of what was sent came from the stranger.
     assert_eq!(check["rule"]["hits"]["packets"], sent / 2, "{check}");
+}
+
+#[test]
+fn a_start_that_is_killed_halfway_harms_nothing() {
+    if !is_root("a_start_that_is_killed_halfway_harms_nothing") {
+        return;
+    }
+    let lab = Lab::new("halfway");
+    let sink = Sink::new(&lab.host, PORT);
+    let mut agent = Resident::new(&lab.host, "");
+    // Before there is anything, and on what an agent left behind.
+    let starts_halfway = |agent: &Resident<'_>| {
+        for delay in (10..250).step_by(20) {
+            let mut process = agent.run_command(&["-i", IFACE]).spawn().unwrap();
+            thread::sleep(Duration::from_millis(delay));
+            process.kill().unwrap();
+            process.wait().unwrap();
+        }
+    };
+    starts_halfway(&agent);
+    agent.start(&["-i", IFACE]);
+    agent.ok(&["mode", "enforce"]);
+    agent.ok(&["block", NETWORK, "--permanent"]);
+    let stream = Stream::new(&lab.peer, &[STRANGER, FRIEND], (HOST, PORT));
+    sink.wait_for_more(FRIEND, 10);
+    agent.stop();
+    starts_halfway(&agent);
+    agent.start(&["-i", IFACE]);
+    sink.wait_for_more(FRIEND, 10);
+    drop(stream);
+    assert_eq!(sink.count(STRANGER), 0);
+    let list = agent.ok(&["list"]);
+    assert!(list.contains(NETWORK), "{list}");
 }
 
 #[test]
@@ -194,7 +229,7 @@ fn an_interface_that_comes_back_is_filtered_within_a_second() {
     lab.join();
     let born = std::time::Instant::now();
     agent.events("the return", 5, |event| event["event"] == "attach");
-    assert!(born.elapsed() < std::time::Duration::from_secs(1));
+    assert!(born.elapsed() < Duration::from_secs(1));
     // And when nobody looks: the next agent finds a severed link and a new device.
     agent.kill();
     lab.part();
@@ -204,6 +239,39 @@ fn an_interface_that_comes_back_is_filtered_within_a_second() {
     let pins = pins(agent.bpffs());
     let links = pins.filter(|pin| pin.parent().unwrap().ends_with("links"));
     assert_eq!(links.count(), 1);
+}
+
+#[test]
+fn an_interface_of_an_old_index_or_with_a_new_name_is_filtered() {
+    if !is_root("an_interface_of_an_old_index_or_with_a_new_name_is_filtered") {
+        return;
+    }
+    let lab = Lab::new("names");
+    let _server = listen(&lab.host, PORT);
+    let mut agent = Resident::new(&lab.host, "");
+    agent.start(&["-i", IFACE]);
+    agent.ok(&["mode", "enforce"]);
+    agent.ok(&["block", NETWORK, "--permanent"]);
+    let index = agent.json(&["status"])["interfaces"][0]["ifindex"].clone();
+    agent.signal(Signal::STOP);
+    lab.part();
+    lab.join_with_index(&index.to_string());
+    agent.signal(Signal::CONT);
+    agent.events("the return", 2, |event| event["event"] == "attach");
+    assert_eq!(agent.json(&["status"])["interfaces"][0]["ifindex"], index);
+    is_cut_off(&lab.peer, STRANGER, (HOST, PORT));
+
+    lab.host.ip(&["link", "set", IFACE, "name", "other0"]);
+    agent.event("the new name", |event| {
+        event["event"] == "error" && event["message"].to_string().contains("other0")
+    });
+    is_cut_off(&lab.peer, STRANGER, (HOST, PORT));
+    agent.event("a drop on it", |event| event["iface"] == "other0");
+    let status = agent.json(&["status"]);
+    assert_eq!(status["interfaces"][0]["iface"], "other0");
+    assert_eq!(status["interfaces"][0]["xdp"], "native");
+    agent.ok(&["detach", "other0"]);
+    reaches(&lab.peer, STRANGER, (HOST, PORT));
 }
 
 #[test]
@@ -360,7 +428,7 @@ fn a_reload_is_valid_or_changes_nothing() {
     assert_eq!(sink.count(STRANGER), 0);
 
     agent.configure("");
-    agent.signal(rustix::process::Signal::HUP);
+    agent.signal(Signal::HUP);
     sink.wait_for_more(STRANGER, 20);
     drop(stream);
 }

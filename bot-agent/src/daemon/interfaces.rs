@@ -106,24 +106,29 @@ impl Interfaces {
                 return vec![Body::error(format!("cannot list interfaces: {error}"))];
             }
         };
-        let index = |iface: &str| {
-            let found = present.iter().find(|interface| interface.name == iface);
-            found.map(|interface| interface.index)
-        };
-        self.attached.retain(|iface, attachment| {
-            let stays = index(iface) == Some(attachment.ifindex);
-            if !stays {
-                events.push(Body::Detach(Detach {
-                    iface: iface.clone(),
+        for (iface, attachment) in std::mem::take(&mut self.attached) {
+            // A device that was made anew with an old one's index has no program.
+            let found = present
+                .iter()
+                .find(|found| found.index == attachment.ifindex && found.xdp.is_some());
+            match found {
+                Some(found) if found.name == iface => {
+                    self.attached.insert(iface, attachment);
+                }
+                Some(found) => {
+                    events.push(self.renamed(&iface, &found.name, attachment));
+                }
+                None => events.push(Body::Detach(Detach {
+                    iface,
                     reason: "the device is gone".into(),
-                }));
+                })),
             }
-            stays
-        });
+        }
+        let is_present = |iface: &str| present.iter().any(|found| found.name == iface);
         let missing: Vec<(String, Wish)> = self
             .wanted
             .iter()
-            .filter(|(iface, _)| !self.attached.contains_key(*iface) && index(iface).is_some())
+            .filter(|(iface, _)| !self.attached.contains_key(*iface) && is_present(iface))
             .map(|(iface, wish)| (iface.clone(), *wish))
             .collect();
         for (iface, wish) in missing {
@@ -139,6 +144,18 @@ impl Interfaces {
             }
         }
         events
+    }
+
+    /// The link stays on a device that gets another name. A new device of the old name is wanted
+    /// as before.
+    fn renamed(&mut self, before: &str, now: &str, mut attachment: Attachment) -> Body {
+        let wish = self.wanted.get(before).copied().unwrap_or_default();
+        self.wanted.insert(now.to_owned(), wish);
+        now.clone_into(&mut attachment.iface);
+        self.attached.insert(now.to_owned(), attachment);
+        Body::error(format!(
+            "{before} is called {now} now and is filtered on; name it so in `interfaces`"
+        ))
     }
 
     /// For people.
