@@ -190,7 +190,7 @@ impl Config {
         Self::load_with_places(path, conf_d).map(|(config, _)| config)
     }
 
-    /// The same, with the place where each value was set, for [`show`].
+    /// The same, with the place where each value was set, for [`show()`].
     pub fn load_with_places(
         path: &Path,
         conf_d: Option<&Path>,

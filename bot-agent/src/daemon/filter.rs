@@ -195,12 +195,18 @@ impl Filter {
         }
     }
 
-    /// What each rule with a counter of its own matched so far.
-    pub(super) fn hits(&self) -> Result<BTreeMap<RuleId, Hits>, TableError> {
-        let mut hits = self.kept_hits.clone();
+    /// What each rule with a counter of its own matched so far, of those that are `wanted`.
+    pub(super) fn hits(
+        &self,
+        wanted: impl Fn(RuleId) -> bool,
+    ) -> Result<BTreeMap<RuleId, Hits>, TableError> {
+        let kept = self.kept_hits.iter().filter(|(rule, _)| wanted(**rule));
+        let mut hits: BTreeMap<RuleId, Hits> = kept.map(|(rule, hits)| (*rule, *hits)).collect();
         let mut owned: Vec<(VerdictId, RuleId)> = Vec::new();
         for (id, owner) in &self.owners {
-            if let Owner::Rule(rule) = owner {
+            if let Owner::Rule(rule) = owner
+                && wanted(*rule)
+            {
                 owned.push((*id, *rule));
             }
         }

@@ -1,6 +1,6 @@
 //! Requests about rules: block, allow, unblock, unallow, list, check.
 
-use std::net::IpAddr;
+use std::{collections::BTreeSet, net::IpAddr};
 
 use super::{
     Daemon,
@@ -14,7 +14,7 @@ use crate::{
     },
     event::{Body, RuleChange},
     host,
-    rules::rule::{Origin, Rule, RuleAction},
+    rules::rule::{Origin, Rule, RuleAction, RuleId},
 };
 
 impl Daemon {
@@ -63,7 +63,7 @@ impl Daemon {
         let now = host::now();
         let hits = self
             .filter
-            .hits()
+            .hits(|_| true)
             .map_err(|error| failed(error.to_string()))?;
         let wanted = |rule: &&Rule| {
             (list.protected || !matches!(rule.origin, Origin::Protected(_)))
@@ -89,9 +89,11 @@ impl Daemon {
     pub(super) fn check(&self, address: IpAddr) -> Result<Response, Failure> {
         let now = host::now();
         let address = address.into();
+        let covering = self.filter.rules().covering_address(address);
+        let covering: BTreeSet<RuleId> = covering.map(|rule| rule.id).collect();
         let hits = self
             .filter
-            .hits()
+            .hits(|rule| covering.contains(&rule))
             .map_err(|error| failed(error.to_string()))?;
         let facts = Facts {
             address,

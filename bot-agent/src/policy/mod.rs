@@ -1,6 +1,6 @@
 //! Policy: which of many rules decides about an address, and how the kernel comes to know.
 //!
-//! `RuleSet` --[`compile`]--> [`Desired`] table --[`Enforced::plan`]--> ordered [`Step`]s.
+//! `RuleSet` --[`compile()`]--> [`Desired`] table --[`Enforced::plan`]--> ordered [`Step`]s.
 //! Pure throughout: the time comes in as [`crate::rules::time::Now`], the steps are carried out by
 //! the datapath.
 
