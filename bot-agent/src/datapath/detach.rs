@@ -44,6 +44,14 @@ impl Datapath {
     }
 }
 
+impl Datapath {
+    /// Takes the filter off every interface, those of other network namespaces included, and
+    /// removes the links of interfaces that are gone. Names, or indexes where no name is known here.
+    pub fn detach_every(&mut self) -> Result<Vec<String>, AttachError> {
+        release_all(&self.folder)
+    }
+}
+
 /// Removes everything that any agent of any layout version pinned under `pin_dir`: links first,
 /// so that nothing filters by tables that go, then programs and tables, then the folders. Works
 /// with no daemon; one that runs must be stopped first.
@@ -51,18 +59,10 @@ pub fn detach_all(pin_dir: &Path) -> Result<Detached, AttachError> {
     let Some(pins) = PinFolder::find(pin_dir)? else {
         return Ok(Detached::default());
     };
-    let mut detached = Detached::default();
-
-    let interfaces = interface::list()?;
-    let links = link::scan(&pins)?;
-    for pin in links.iter().filter(|pin| pin.ifindex != 0) {
-        let interface = interfaces.iter().find(|it| is_on(pin, it));
-        let name = interface.map_or_else(|| format!("#{}", pin.ifindex), |it| it.name.clone());
-        if !detached.interfaces.contains(&name) {
-            detached.interfaces.push(name);
-        }
-    }
-    release(links)?;
+    let mut detached = Detached {
+        interfaces: release_all(&pins)?,
+        ..Detached::default()
+    };
 
     for layout in pins.layouts()? {
         detached.pins += layout.remove()?;
@@ -73,6 +73,22 @@ pub fn detach_all(pin_dir: &Path) -> Result<Detached, AttachError> {
         detached.left = left.iter().map(|name| pin_dir.join(name)).collect();
     }
     Ok(detached)
+}
+
+/// Removes every link; returns what was filtered.
+fn release_all(folder: &PinFolder) -> Result<Vec<String>, AttachError> {
+    let interfaces = interface::list()?;
+    let links = link::scan(folder)?;
+    let mut names = Vec::new();
+    for pin in links.iter().filter(|pin| pin.ifindex != 0) {
+        let interface = interfaces.iter().find(|it| is_on(pin, it));
+        let name = interface.map_or_else(|| format!("#{}", pin.ifindex), |it| it.name.clone());
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    release(links)?;
+    Ok(names)
 }
 
 /// Removes pins and closes their links, then waits until the kernel has let go of the interfaces:

@@ -54,7 +54,8 @@ impl PinFolder {
     pub fn prepare(path: &Path, owner: Owner) -> Result<Self, Error> {
         mount_standard(path)?;
         let this = Self::open(path)?;
-        give_to(&this.path(), owner)?;
+        // The folder itself, not the descriptor's link to it.
+        give_to(&this.path().join("."), owner)?;
         Ok(this)
     }
 
