@@ -211,21 +211,18 @@ impl Daemon {
 
     fn detach(&mut self, iface: Option<&str>) -> Result<Response, Failure> {
         let datapath = &mut self.filter.datapath;
-        let events = match iface {
-            Some(name) => {
-                let event = self.interfaces.remove(datapath, name, "asked for");
-                let event = event.map_err(|error| failure(&error))?.ok_or_else(|| {
-                    Failure::new(
-                        FailureCode::Invalid,
-                        format!("{name} is not filtered (`bot-agent status` lists what is)"),
-                    )
-                })?;
-                vec![event]
-            }
-            None => {
-                let events = self.interfaces.remove_all(datapath);
-                events.map_err(|error| failure(&error))?
-            }
+        let events = if let Some(name) = iface {
+            let event = self.interfaces.remove(datapath, name, "asked for");
+            let event = event.map_err(|error| failure(&error))?.ok_or_else(|| {
+                Failure::new(
+                    FailureCode::Invalid,
+                    format!("{name} is not filtered (`bot-agent status` lists what is)"),
+                )
+            })?;
+            vec![event]
+        } else {
+            let events = self.interfaces.remove_all(datapath);
+            events.map_err(|error| failure(&error))?
         };
         self.emit_all(events);
         Ok(Response::Attached(self.interfaces.view()))

@@ -36,14 +36,14 @@ impl Made {
         let missing = path.ancestors().take_while(|path| !path.exists());
         let missing: Vec<&Path> = missing.collect();
         let was_missing = !missing.is_empty();
-        let made = DirBuilder::new().recursive(true).mode(mode).create(path);
+        let result = DirBuilder::new().recursive(true).mode(mode).create(path);
         self.0.extend(
             missing
                 .into_iter()
                 .rev()
                 .map(|path| Item::Folder(path.to_owned())),
         );
-        made.with_context(|| format!("cannot make the folder {}", path.display()))?;
+        result.with_context(|| format!("cannot make the folder {}", path.display()))?;
         Ok(was_missing)
     }
 
