@@ -82,6 +82,15 @@ impl PinFolder {
         })
     }
 
+    /// A second descriptor of it.
+    pub(super) fn duplicate(&self) -> Result<Self, Error> {
+        let handle = self.handle.try_clone();
+        Ok(Self {
+            handle: handle.map_err(folder("opening", &self.shown))?,
+            shown: self.shown.clone(),
+        })
+    }
+
     /// The path as it was given, for people.
     pub fn shown(&self) -> &Path {
         &self.shown
@@ -119,55 +128,6 @@ impl PinFolder {
     pub(super) fn show(&self, path: &Path) -> PathBuf {
         path.strip_prefix(self.path())
             .map_or_else(|_| path.to_owned(), |rest| self.shown.join(rest))
-    }
-}
-
-/// What a start pins where nothing was pinned before, so that it can take it back.
-#[derive(Debug)]
-pub struct FreshPins {
-    /// Nothing when tables were there: those are adopted.
-    fresh: Option<PinFolder>,
-    shown: PathBuf,
-    folder_was_there: bool,
-}
-
-impl FreshPins {
-    /// To be asked before anything is loaded. `folder_was_there`: before the folder was opened.
-    pub fn of(folder: &PinFolder, folder_was_there: bool) -> Result<Self, Error> {
-        let handle = folder
-            .handle
-            .try_clone()
-            .map_err(self::folder("opening", &folder.shown))?;
-        let fresh = (!folder.layout().root.exists()).then(|| PinFolder {
-            shown: folder.shown.clone(),
-            handle,
-        });
-        Ok(Self {
-            fresh,
-            shown: folder.shown.clone(),
-            folder_was_there,
-        })
-    }
-
-    /// The path as it was given, for people.
-    pub fn shown(&self) -> &Path {
-        &self.shown
-    }
-
-    /// Removes programs and tables, unless a link is there: something is filtered by them.
-    pub fn remove(&self) -> Result<(), Error> {
-        let Some(pins) = &self.fresh else {
-            return Ok(());
-        };
-        let layout = pins.layout();
-        let links = names_in(&layout.links()).map_err(folder("listing", &self.shown))?;
-        if links.is_empty() {
-            layout.remove()?;
-        }
-        if !self.folder_was_there {
-            remove_if_empty(&self.shown)?;
-        }
-        Ok(())
     }
 }
 
