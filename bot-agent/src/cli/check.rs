@@ -4,7 +4,7 @@ use std::{io::Write, net::IpAddr};
 
 use super::{
     global::{Global, Output},
-    offline::{self, Whom},
+    offline::{self, Without},
     show,
 };
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
         view::Check,
     },
     exit_code::ExitCode,
+    rules::prefix::Prefix,
 };
 
 /// Say what happens to packets from an address, and why
@@ -28,22 +29,33 @@ Examples:
   bot-agent check 198.51.100.7 -o raw    (drop, would_drop or pass)")]
 pub(super) struct Args {
     /// Address
+    #[arg(value_parser = address)]
     address: IpAddr,
+}
+
+/// One address; who asks for more is told where to ask.
+fn address(text: &str) -> Result<IpAddr, String> {
+    text.trim().parse().or_else(|_| match text.parse::<Prefix>() {
+        Ok(_) => Err(format!(
+            "that is more than one address; `bot-agent list --overlaps {text}` shows the rules there"
+        )),
+        Err(error) => Err(error.to_string()),
+    })
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let address = args.address.to_canonical();
-    let check: Check = match offline::find(global)? {
-        Whom::Agent(mut client) => {
-            let answer = client.call(&Request::Check { address })?;
-            let Response::Check(check) = answer else {
-                return Err(client.unexpected(&answer).into());
-            };
-            *check
-        }
-        Whom::Tables(tables, places) => tables.check(address, &places.state_dir)?,
-    };
+    let check: Check = offline::ask(
+        global,
+        &Request::Check { address },
+        |answer| match answer {
+            Response::Check(check) => Ok(*check),
+            other => Err(other),
+        },
+        Without::Read,
+        |tables, places| tables.check(address, &places.state_dir),
+    )?;
     match global.output {
         Output::Human => writeln!(out, "{}", show::check(&check))?,
         Output::Json => show::json(&check, out)?,

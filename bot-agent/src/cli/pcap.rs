@@ -15,6 +15,7 @@ use crate::{
     capture::{CaptureReader, Hellos, SeenHello, Skipped},
     exit_code::ExitCode,
     tls::{Fingerprint, Ja4, Transport},
+    wording::{many, verb},
 };
 
 /// Print the JA4 fingerprint of every ClientHello in a capture
@@ -88,8 +89,10 @@ fn refuse_skipped(skipped: &Skipped) -> anyhow::Result<()> {
     };
     let packets: u64 = skipped.values().sum();
     anyhow::bail!(
-        "{packets} packets of link type {link_type} were skipped; \
-         Ethernet, Linux cooked, raw IP, null/loopback and PPP can be read"
+        "{} of link type {link_type} {} skipped; \
+         Ethernet, Linux cooked, raw IP, null/loopback and PPP can be read",
+        many(packets.into(), "packet"),
+        verb(packets.into(), "was", "were")
     )
 }
 

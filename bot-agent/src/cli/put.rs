@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 
 use super::{
@@ -21,7 +21,7 @@ use crate::{
     },
     exit_code::ExitCode,
     rules::{
-        duration,
+        duration::{self, DurationError},
         prefix::Prefix,
         rule::Scope,
         target::{Target, parse_list},
@@ -49,7 +49,7 @@ pub(super) struct PutArgs {
     pub from_file: Option<PathBuf>,
 
     /// How long: 90s, 30m, 4h, 7d, 2w, 1h30m
-    #[arg(long, short, value_name = "TIME", value_parser = duration::parse, conflicts_with = "permanent")]
+    #[arg(long, short, value_name = "TIME", value_parser = lifetime, conflicts_with = "permanent")]
     pub duration: Option<Duration>,
 
     /// Without end
@@ -112,6 +112,16 @@ pub(super) fn run(
     Ok(ExitCode::Ok)
 }
 
+/// A duration, for which there is a way to say that it has no end.
+fn lifetime(text: &str) -> Result<Duration, String> {
+    duration::parse(text).map_err(|error| match error {
+        DurationError::TooLong(_) => format!("{error}; for no end at all use --permanent"),
+        error @ (DurationError::Syntax(_) | DurationError::Unit(_) | DurationError::Zero(_)) => {
+            error.to_string()
+        }
+    })
+}
+
 /// Every target named, from the command line and the file.
 pub(super) fn gather(args: &PutArgs) -> anyhow::Result<Vec<Target>> {
     gather_from(&args.targets, args.from_file.as_deref())
@@ -125,7 +135,10 @@ pub(super) fn gather_from(words: &[String], file: Option<&Path>) -> anyhow::Resu
         .collect::<Result<Vec<Target>, _>>()?;
     if let Some(file) = file {
         let (name, text) = read(file)?;
-        let listed = parse_list(&text).with_context(|| format!("{name} has bad lines"))?;
+        let listed = parse_list(&text).map_err(|error| {
+            let lines = error.to_string().replace('\n', "\n  ");
+            anyhow!("{name} has bad lines; nothing was changed\n  {lines}")
+        })?;
         targets.extend(listed.into_iter().map(|(_, target)| target));
         if targets.is_empty() {
             bail!("{name} names no target");
@@ -276,10 +289,10 @@ mod tests {
         assert_eq!(gather_from(&[], Some(&file)).unwrap().len(), 2);
         std::fs::write(&file, "x\n192.0.2.1\n10.0.0.1/8\n").unwrap();
         let error = format!("{:#}", gather_from(&[], Some(&file)).unwrap_err());
-        assert!(
-            error.contains("line 1") && error.contains("line 3"),
-            "{error}"
-        );
+        let lines: Vec<&str> = error.lines().collect();
+        assert!(lines[0].ends_with("has bad lines; nothing was changed"));
+        assert!(lines[1].starts_with("  line 1: "), "{error}");
+        assert!(lines[2].starts_with("  line 3: "), "{error}");
         std::fs::write(&file, "# nothing\n").unwrap();
         assert!(gather_from(&[], Some(&file)).is_err());
     }

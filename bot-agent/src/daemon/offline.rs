@@ -15,7 +15,7 @@ use super::{
 use crate::{
     control::{
         protocol::{Failure, Mode},
-        view::{Check, ModeView, Status, counters},
+        view::{Check, ModeView, RuleCounts, Status, counters},
     },
     datapath::{Error, Pinned, TableError},
     host::{self, privilege},
@@ -23,7 +23,7 @@ use crate::{
         rule::{Rule, RuleAction},
         set::RuleSet,
     },
-    store::{Bypass, Change, FILE, Store},
+    store::{Change, FILE, Store},
 };
 
 /// The pinned tables.
@@ -82,7 +82,11 @@ impl Offline {
             agent: None,
             mode: self.mode()?,
             interfaces,
-            rules: rules.as_ref().map(count),
+            // What is protected is known to the agent alone.
+            rules: rules.as_ref().map(|rules| RuleCounts {
+                protected: None,
+                ..count(rules)
+            }),
             counters: counters(&read),
             ports: None,
             notes,
@@ -97,7 +101,7 @@ impl Offline {
         let ids = ids_of(first, &chain);
         let hits = self.pinned.hits(&ids)?;
         let mut notes = vec![
-            "the agent is not running: configured rules and protection are not named here".into(),
+            "without the agent: configured rules and protection are not named here".into(),
         ];
         let rules = stored_rules(state_dir).unwrap_or_else(|note| {
             notes.push(note);
@@ -136,7 +140,7 @@ impl Offline {
         let mut state = ModeState::restore(Mode::Monitor, None, None, now);
         state.start_bypass(limit, reason, now)?;
         self.write_bypass(state.words(now).1)?;
-        keep(state_dir, state.bypass().cloned());
+        keep(state_dir, Change::Bypass(state.bypass().cloned()));
         let mut view = self.mode()?;
         if let Some(bypass) = &mut view.bypass {
             bypass.reason = state.bypass().map(|bypass| bypass.reason.clone());
@@ -147,7 +151,16 @@ impl Offline {
     /// Filters again.
     pub fn resume(&mut self, state_dir: &Path) -> Result<ModeView, OfflineError> {
         self.write_bypass(0)?;
-        keep(state_dir, None);
+        keep(state_dir, Change::Bypass(None));
+        self.mode()
+    }
+
+    /// Drops nothing any more.
+    pub fn monitor(&mut self, state_dir: &Path) -> Result<ModeView, OfflineError> {
+        let mut settings = self.pinned.settings()?;
+        settings.enforce_until = 0;
+        self.pinned.set_settings(&settings)?;
+        keep(state_dir, Change::Mode(Mode::Monitor));
         self.mode()
     }
 
@@ -172,11 +185,11 @@ fn stored_rules(state_dir: &Path) -> Result<RuleSet, String> {
 }
 
 /// The kernel's word decides; the store only remembers the reason.
-fn keep(state_dir: &Path, bypass: Option<Bypass>) {
+fn keep(state_dir: &Path, change: Change) {
     if !state_dir.join(FILE).exists() {
         return;
     }
-    let kept = Store::open(state_dir).and_then(|mut store| store.commit(&[Change::Bypass(bypass)]));
+    let kept = Store::open(state_dir).and_then(|mut store| store.commit(&[change]));
     if let Err(error) = kept {
         tracing::warn!("the store does not know of it: {error}");
     }

@@ -28,7 +28,7 @@ use super::{
 use crate::{
     cli::global::Places,
     config::Config,
-    control::server::bind,
+    control::{protocol::Mode, server::bind},
     datapath::{Datapath, Opened, PinFolder, folder::Owner, object},
     event::{Body, Note, console::Console, file::LogFile, recent::RECENT_EVENTS, sink::Sink},
     exit_code::ExitCode,
@@ -216,12 +216,17 @@ fn open(
     let Opened { datapath, adopted } =
         Datapath::open(&wishes::options(config, object::OBJECT), pins)?;
     let mut store = Store::open(&start.places.state_dir)?;
-    let stored = store.load()?;
+    let mut stored = store.load()?;
     let (rules, rebased) = RuleSet::load(stored.rules, stored.next_id, now);
-    let changes: Vec<Change> = rebased.into_iter().map(Change::Put).collect();
+    let mut changes: Vec<Change> = rebased.into_iter().map(Change::Put).collect();
+    let kernel = datapath.settings()?;
+    if adopted && kernel.enforce_until == 0 && stored.mode == Some(Mode::Enforce) {
+        // `mode monitor` behind the back of an agent that did not live to store it.
+        changes.push(Change::Mode(Mode::Monitor));
+        stored.mode = Some(Mode::Monitor);
+    }
     let mut trouble = store.commit(&changes).err().map(|error| error.to_string());
 
-    let kernel = datapath.settings()?;
     let mode = ModeState::restore(
         wishes::mode(config, stored.mode),
         stored.bypass,
@@ -243,6 +248,7 @@ fn open(
         started: now.wall,
         filter,
         mode,
+        written: None,
         sink,
         interfaces: Interfaces::default(),
         assembler: FlowAssembler::new(StreamLimits::default()),
