@@ -16,7 +16,7 @@ use crate::{
 
 /// Filter an interface (until the agent stops; for good: `interfaces` in the configuration)
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent attach [OPTIONS] <IFACE>", after_help = "\
 Examples:
   bot-agent attach eth1
   bot-agent attach eth1 --xdp native")]

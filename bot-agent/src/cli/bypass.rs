@@ -7,17 +7,13 @@ use super::{
     mode,
     offline::{self, Without},
 };
-use crate::{
-    control::protocol::Request,
-    exit_code::ExitCode,
-    rules::duration,
-};
+use crate::{control::protocol::Request, exit_code::ExitCode, rules::duration};
 
 /// Let everything pass at once; rules and mode stay as they are
 ///
 /// Works without a running agent too, and when it does not answer. `bot-agent resume` ends it.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent bypass [OPTIONS] --reason <TEXT>", after_help = "\
 Examples:
   bot-agent bypass --reason 'customers report errors' --for 30m
   bot-agent bypass --reason maintenance")]

@@ -22,7 +22,7 @@ use crate::{
 /// the address and drops its packets in enforce mode, whatever the mode is now; with 0 if they pass
 /// (also if only a rule with --monitor covers it); with 2 on errors.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent check [OPTIONS] <ADDRESS>", after_help = "\
 Examples:
   bot-agent check 198.51.100.7
   bot-agent check 2001:db8::1 -o json | jq .rule

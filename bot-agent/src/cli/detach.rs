@@ -25,7 +25,7 @@ const AGAIN: &str = "an agent that goes on attaches again: stop it, or use `bot-
 /// links, programs and tables of every version. Rules stay stored. When the agent runs and does not
 /// answer, the interfaces are freed and the tables stay.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent detach [OPTIONS] [IFACE]", after_help = "\
 Examples:
   bot-agent detach eth1
   systemctl stop bot-agent && bot-agent detach    (remove everything)")]

@@ -22,7 +22,7 @@ use crate::{
 /// `bot-agent confirm` comes from another login session first: if you locked yourself out, wait.
 /// `mode` and `mode monitor` work without a running agent too, and when it does not answer.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent mode [OPTIONS] [MODE]", after_help = "\
 Examples:
   bot-agent mode
   bot-agent mode enforce --confirm-within 60s    (then, from a new login: bot-agent confirm)

@@ -11,12 +11,12 @@ use clap::Args;
 
 use super::{
     global::{Global, Output},
-    show,
+    parts, show,
 };
 use crate::{
     control::{
         client::Client,
-        protocol::{MAX_TARGETS, Put, Request, Response},
+        protocol::{Put, Request, Response},
         view::{Changed, SHOWN_RULES},
     },
     exit_code::ExitCode,
@@ -44,7 +44,8 @@ pub(super) struct PutArgs {
     #[arg(value_name = "TARGET", required_unless_present = "from_file")]
     pub targets: Vec<String>,
 
-    /// Also every target in FILE, one a line; # and ; begin comments; - is standard input
+    /// Also every target in FILE, one a line; # and ; begin comments; - is standard input. A long
+    /// file is applied in parts of 10,000 entries, each of them as a whole or not at all
     #[arg(long, short, value_name = "FILE")]
     pub from_file: Option<PathBuf>,
 
@@ -196,26 +197,21 @@ fn confirmed(args: &PutArgs, preview: &Changed) -> anyhow::Result<bool> {
     ))
 }
 
-/// Sends the targets in requests of bounded size, each a transaction, and sums the answers up.
+/// Sends the targets and sums the answers up.
 fn send(
     client: &mut Client,
     targets: &[Target],
     request: impl Fn(&[Target]) -> Request,
 ) -> anyhow::Result<Changed> {
     let mut sum = Changed::default();
-    for (number, part) in targets.chunks(MAX_TARGETS).enumerate() {
-        let answer = client.call(&request(part));
-        let answer = if number == 0 {
-            answer?
-        } else {
-            let (done, all) = (number * MAX_TARGETS, targets.len());
-            answer.with_context(|| format!("{done} of {all} targets are done, the rest is not"))?
-        };
+    parts::send(targets, ("in", "to add the rest"), |part| {
+        let answer = client.call(&request(part))?;
         let Response::Changed(changed) = answer else {
-            return Err(client.unexpected(&answer).into());
+            return Err(client.unexpected(&answer));
         };
         add(&mut sum, *changed);
-    }
+        Ok(())
+    })?;
     Ok(sum)
 }
 

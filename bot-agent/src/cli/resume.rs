@@ -11,7 +11,7 @@ use crate::{control::protocol::Request, exit_code::ExitCode};
 
 /// End a bypass: filter again
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent resume [OPTIONS]", after_help = "\
 Examples:
   bot-agent resume")]
 pub(super) struct Args {}

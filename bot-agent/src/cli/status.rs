@@ -20,7 +20,7 @@ use crate::{
 /// Works without a running agent too, and when it does not answer, from the kernel's tables; ends
 /// with 3 then.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent status [OPTIONS]", after_help = "\
 Examples:
   bot-agent status
   bot-agent status -o json | jq .counters.outcome")]

@@ -100,9 +100,8 @@ impl Offline {
         let (first, chain) = self.pinned.lookup(address)?;
         let ids = ids_of(first, &chain);
         let hits = self.pinned.hits(&ids)?;
-        let mut notes = vec![
-            "without the agent: configured rules and protection are not named here".into(),
-        ];
+        let mut notes =
+            vec!["without the agent: configured rules and protection are not named here".into()];
         let rules = stored_rules(state_dir).unwrap_or_else(|note| {
             notes.push(note);
             RuleSet::default()

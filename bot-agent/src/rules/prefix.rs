@@ -232,14 +232,15 @@ fn no_net(text: &str) -> ParseError {
     }
     let parts = text.split_once('/');
     let address = parts.and_then(|(address, _)| address.parse::<IpAddr>().ok());
-    let is_number = parts.is_some_and(|(_, length)| {
-        !length.is_empty() && length.chars().all(|c| c.is_ascii_digit())
-    });
+    let length = parts.and_then(|(_, length)| length.parse::<u32>().ok());
     let (family, longest) = match address {
-        Some(IpAddr::V4(_)) if is_number => ("IPv4", 32),
-        Some(IpAddr::V6(_)) if is_number => ("IPv6", 128),
-        _ => return ParseError::Syntax(quoted(text)),
+        Some(IpAddr::V4(_)) => ("IPv4", 32),
+        Some(IpAddr::V6(_)) => ("IPv6", 128),
+        None => return ParseError::Syntax(quoted(text)),
     };
+    if length.is_none_or(|length| length <= u32::from(longest)) {
+        return ParseError::Syntax(quoted(text));
+    }
     ParseError::Length {
         given: quoted(text),
         family,

@@ -87,15 +87,10 @@ pub(in crate::cli) fn taken(taken: &Taken) -> String {
         .map(|view| format!("{verb}: {}", rule(view)))
         .collect();
     if taken.removed > NAMED {
-        lines.push(format!("and {}", many_of(taken.removed - NAMED, "more rule")));
-    }
-    for unknown in taken.absent().take(NAMED) {
-        lines.push(format!("{unknown}: there is no such rule"));
-    }
-    let absent = taken.absent().count();
-    if absent > NAMED {
-        let more = many_of(absent - NAMED, "more target");
-        lines.push(format!("and {more} without a rule"));
+        lines.push(format!(
+            "and {}",
+            many_of(taken.removed - NAMED, "more rule")
+        ));
     }
     for still in taken.still.iter().take(NAMED) {
         lines.push(format!(

@@ -119,7 +119,10 @@ pub(in crate::cli) fn status(status: &Status) -> String {
     for (family, counters) in &status.counters {
         for (number, (name, hits)) in counters.iter().enumerate() {
             let label = if number == 0 { family.as_str() } else { "" };
-            lines.push(format!("{label:<12}{name:<22} {}", counted(family, name, *hits)));
+            lines.push(format!(
+                "{label:<12}{name:<22} {}",
+                counted(family, name, *hits)
+            ));
         }
     }
     lines.extend(
