@@ -35,11 +35,12 @@ pub(super) struct Args {
 
 /// One address; who asks for more is told where to ask.
 fn address(text: &str) -> Result<IpAddr, String> {
-    text.trim().parse().or_else(|_| match text.parse::<Prefix>() {
-        Ok(_) => Err(format!(
+    let text = text.trim();
+    text.parse().map_err(|_| match text.parse::<Prefix>() {
+        Ok(_) => format!(
             "that is more than one address; `bot-agent list --overlaps {text}` shows the rules there"
-        )),
-        Err(error) => Err(error.to_string()),
+        ),
+        Err(error) => error.to_string(),
     })
 }
 
@@ -49,9 +50,11 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
     let check: Check = offline::ask(
         global,
         &Request::Check { address },
-        |answer| match answer {
-            Response::Check(check) => Ok(*check),
-            other => Err(other),
+        |answer| {
+            let Response::Check(check) = answer else {
+                return Err(answer);
+            };
+            Ok(*check)
         },
         Without::Read,
         |tables, places| tables.check(address, &places.state_dir),

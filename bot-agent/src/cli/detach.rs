@@ -40,9 +40,11 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
     let request = Request::Detach {
         iface: args.iface.clone(),
     };
-    let answered = offline::soon(&places, &request, |answer| match answer {
-        Response::Attached(interfaces) => Ok(interfaces),
-        other => Err(other),
+    let answered = offline::soon(&places, &request, |answer| {
+        let Response::Attached(interfaces) = answer else {
+            return Err(answer);
+        };
+        Ok(interfaces)
     })?;
     match (answered, &args.iface) {
         (Ok(interfaces), iface) => {

@@ -85,10 +85,10 @@ pub(super) fn ask(request: &Request, global: &Global) -> anyhow::Result<ModeView
 
 /// The mode in an answer; another answer is given back.
 pub(super) fn view_of(answer: Response) -> Result<ModeView, Response> {
-    match answer {
-        Response::Mode(view) => Ok(view),
-        other => Err(other),
-    }
+    let Response::Mode(view) = answer else {
+        return Err(answer);
+    };
+    Ok(view)
 }
 
 /// Writes the mode.

@@ -9,7 +9,7 @@ use std::{
     thread,
 };
 
-use anyhow::Context as _;
+use anyhow::anyhow;
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
@@ -18,30 +18,44 @@ use crate::{
     wording::grouped,
 };
 
-/// How it is said: `are in`, and what another run is for.
+/// How it is said what was done, and what another run is for.
 pub(super) type Words = (&'static str, &'static str);
 
 /// Sends `targets` part by part. When one fails, or somebody interrupts, the error says how many
-/// entries the agent has acknowledged.
+/// entries the agent has acknowledged. Without `words` nothing is changed and nothing needs saying.
 pub(super) fn send(
     targets: &[Target],
-    words: Words,
+    words: Option<Words>,
     mut part: impl FnMut(&[Target]) -> Result<(), ClientError>,
 ) -> anyhow::Result<()> {
-    if targets.len() <= MAX_TARGETS {
-        return Ok(part(targets)?);
+    match words {
+        Some(words) if targets.len() > MAX_TARGETS => {
+            send_until(targets, words, watch_interrupts()?.as_ref(), part)
+        }
+        Some(_) | None => Ok(targets.chunks(MAX_TARGETS).try_for_each(&mut part)?),
     }
-    let interrupted = watch_interrupts()?;
+}
+
+fn send_until(
+    targets: &[Target],
+    words: Words,
+    interrupted: &AtomicBool,
+    mut part: impl FnMut(&[Target]) -> Result<(), ClientError>,
+) -> anyhow::Result<()> {
     let mut done = 0;
     for some in targets.chunks(MAX_TARGETS) {
         if interrupted.load(Ordering::Relaxed) {
-            return Err(anyhow::anyhow!("interrupted").context(progress(
-                done,
-                targets.len(),
-                words,
-            )));
+            return Err(anyhow!("interrupted").context(progress(done, targets.len(), words)));
         }
-        part(some).with_context(|| progress(done, targets.len(), words))?;
+        if let Err(error) = part(some) {
+            // Without an answer nobody knows whether this part is in.
+            let least = if error.is_silent() { "at least " } else { "" };
+            let progress = progress(done, targets.len(), words);
+            return Err(match (done, least) {
+                (0, "") => error.into(),
+                _ => anyhow::Error::from(error).context(format!("{least}{progress}")),
+            });
+        }
         done += some.len();
     }
     Ok(())
@@ -99,32 +113,51 @@ mod tests {
             .collect()
     }
 
-    #[test]
-    fn who_is_stopped_half_way_says_how_far_it_came() {
+    const WORDS: Words = ("in", "to add the rest");
+
+    /// What is said when the third part ends with `error`.
+    fn third_part_fails(error: ClientError) -> String {
+        let mut error = Some(error);
         let mut parts = 0;
-        let sent = send(&targets(25_000), ("in", "to add the rest"), |part| {
+        let sent = send_until(&targets(25_000), WORDS, &AtomicBool::default(), |part| {
             parts += 1;
             if parts == 3 {
                 assert_eq!(part.len(), 5_000);
-                return Err(Failure::new(FailureCode::Failed, "the disk is full").into());
+                return Err(error.take().unwrap());
             }
             Ok(())
         });
+        crate::cli::message(&sent.unwrap_err())
+    }
+
+    #[test]
+    fn who_is_stopped_half_way_says_how_far_it_came() {
         assert_eq!(
-            crate::cli::message(&sent.unwrap_err()),
+            third_part_fails(Failure::new(FailureCode::Failed, "the disk is full").into()),
             "20,000 of 25,000 entries are in; run it again to add the rest: the disk is full"
         );
+        let lost = third_part_fails(ClientError::Lost {
+            path: "/run/x".into(),
+            source: std::io::ErrorKind::UnexpectedEof.into(),
+        });
+        assert!(lost.starts_with("at least 20,000 of 25,000"), "{lost}");
+    }
+
+    #[test]
+    fn who_is_refused_at_once_hears_why_only() {
+        let refused = send_until(&targets(25_000), WORDS, &AtomicBool::default(), |_| {
+            Err(Failure::new(FailureCode::Refused, "protected").into())
+        });
+        assert_eq!(crate::cli::message(&refused.unwrap_err()), "protected");
     }
 
     #[test]
     fn an_interrupt_ends_it_between_two_parts() {
+        let interrupted = AtomicBool::default();
         let mut parts = 0;
-        let sent = send(&targets(25_000), ("in", "to add the rest"), |_| {
+        let sent = send_until(&targets(25_000), WORDS, &interrupted, |_| {
             parts += 1;
-            rustix::process::kill_process(rustix::process::getpid(), rustix::process::Signal::INT)
-                .unwrap();
-            // The watching thread needs a moment to hear it.
-            thread::sleep(std::time::Duration::from_millis(200));
+            interrupted.store(true, Ordering::Relaxed);
             Ok(())
         });
         assert_eq!(

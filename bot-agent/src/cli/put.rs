@@ -86,7 +86,7 @@ pub(super) fn run(
     for target in &targets {
         target.check_width(args.force)?;
     }
-    let put = |targets: &[Target], dry_run| {
+    let put = &|targets: &[Target], dry_run| {
         request(Put {
             targets: targets
                 .iter()
@@ -103,12 +103,12 @@ pub(super) fn run(
     };
     let mut client = global.connect()?;
     if is_wide(&targets) && !args.yes && !args.dry_run {
-        let preview = send(&mut client, &targets, |part| put(part, true))?;
+        let preview = send(&mut client, &targets, true, put)?;
         if !confirmed(args, &preview)? {
             bail!("nothing was changed");
         }
     }
-    let changed = send(&mut client, &targets, |part| put(part, args.dry_run))?;
+    let changed = send(&mut client, &targets, args.dry_run, put)?;
     show_changed(&changed, global.output, out)?;
     Ok(ExitCode::Ok)
 }
@@ -201,11 +201,13 @@ fn confirmed(args: &PutArgs, preview: &Changed) -> anyhow::Result<bool> {
 fn send(
     client: &mut Client,
     targets: &[Target],
-    request: impl Fn(&[Target]) -> Request,
+    dry_run: bool,
+    request: impl Fn(&[Target], bool) -> Request,
 ) -> anyhow::Result<Changed> {
     let mut sum = Changed::default();
-    parts::send(targets, ("in", "to add the rest"), |part| {
-        let answer = client.call(&request(part))?;
+    let words = (!dry_run).then_some(("in", "to add the rest"));
+    parts::send(targets, words, |part| {
+        let answer = client.call(&request(part, dry_run))?;
         let Response::Changed(changed) = answer else {
             return Err(client.unexpected(&answer));
         };

@@ -31,9 +31,11 @@ pub(super) fn run(_args: &Args, global: &Global, out: &mut dyn Write) -> anyhow:
     let status: Status = offline::ask(
         global,
         &Request::Status {},
-        |answer| match answer {
-            Response::Status(status) => Ok(*status),
-            other => Err(other),
+        |answer| {
+            let Response::Status(status) = answer else {
+                return Err(answer);
+            };
+            Ok(*status)
         },
         Without::Read,
         |tables, places| tables.status(&places.state_dir),

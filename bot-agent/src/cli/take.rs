@@ -47,7 +47,8 @@ pub(super) fn run(
     let targets = gather_from(&args.targets, args.from_file.as_deref())?;
     let mut client = global.connect()?;
     let mut sum = Taken::default();
-    parts::send(&targets, ("removed", "to remove the rest"), |part| {
+    let words = (!args.dry_run).then_some(("removed", "to remove the rest"));
+    parts::send(&targets, words, |part| {
         let targets = part.iter().map(|target| target.given().to_owned());
         let answer = client.call(&request(Take {
             targets: targets.collect(),
