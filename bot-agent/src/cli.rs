@@ -18,6 +18,7 @@ mod logs;
 mod man;
 mod mode;
 mod offline;
+mod parts;
 mod pcap;
 mod put;
 mod reload;
@@ -32,7 +33,10 @@ mod unblock;
 #[cfg(test)]
 mod tests;
 
-use std::io::{self, Write};
+use std::{
+    ffi::OsString,
+    io::{self, Write},
+};
 
 use clap::{Parser, Subcommand};
 
@@ -47,6 +51,13 @@ use crate::{
     exit_code::ExitCode,
 };
 
+/// Help of a command: what people look for first stands first.
+const HELP: &str = "\
+{about-with-newline}
+{usage-heading} {usage}{after-help}
+
+{all-args}";
+
 /// Packet-level bot filter for Linux
 #[derive(Clone, Debug, Parser)]
 #[command(
@@ -55,6 +66,7 @@ use crate::{
     subcommand_required = true,
     arg_required_else_help = true,
     disable_help_subcommand = true,
+    override_usage = "bot-agent [OPTIONS] <COMMAND>",
     after_help = "\
 First steps:
   bot-agent run -i eth0                            load the filter, in monitor mode
@@ -63,7 +75,7 @@ First steps:
   bot-agent mode enforce --confirm-within 60s      drop it
   bot-agent bypass --reason 'looks wrong'          let everything pass, at once
 
-Exit codes: 0 ok, 1 check says drop (unblock: stays blocked), 2 usage or failure, 3 not running,
+Exit codes: 0 ok, 1 check says drop (unblock: stays blocked), 2 usage or failure, 3 no answer,
 4 foreign XDP program, 5 missing privilege, 6 kernel too old, 7 bad configuration"
 )]
 pub struct Cli {
@@ -99,6 +111,11 @@ enum Command {
 }
 
 impl Cli {
+    /// Whether errors are wanted as JSON too.
+    pub fn wants_json(&self) -> bool {
+        self.global.output == global::Output::Json
+    }
+
     /// Runs the command that was typed.
     pub fn run(&self, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
         let global = &self.global;
@@ -146,6 +163,46 @@ pub fn message(error: &anyhow::Error) -> String {
         }
     }
     message
+}
+
+/// The line for standard error.
+pub fn error_line(error: &anyhow::Error, json: bool) -> String {
+    let message = message(error);
+    if json {
+        return json_line(&message, exit_code(error).code());
+    }
+    format!("bot-agent: {message}")
+}
+
+/// What is wrong with the command line, for who asked for JSON in it: one object, as for every
+/// other error. Nothing when help or a version was asked for, or no JSON.
+pub fn usage_error_line(
+    error: &clap::Error,
+    words: impl Iterator<Item = OsString>,
+) -> Option<String> {
+    if !error.use_stderr() || !asks_for_json(words) {
+        return None;
+    }
+    let text = error.render().to_string();
+    let message = text.split("\n\n").next().unwrap_or_default();
+    let message: Vec<&str> = message.lines().map(str::trim).collect();
+    let message = message.join(" ");
+    let message = message.strip_prefix("error: ").unwrap_or(&message);
+    Some(json_line(message, ExitCode::Failure.code()))
+}
+
+fn json_line(message: &str, exit: u8) -> String {
+    serde_json::json!({ "error": message, "exit": exit }).to_string()
+}
+
+/// The words are no command line, so only the option itself can be looked for.
+fn asks_for_json(words: impl Iterator<Item = OsString>) -> bool {
+    let words: Vec<OsString> = words.collect();
+    let joined = ["-ojson", "-o=json", "--output=json"];
+    words.iter().any(|word| joined.iter().any(|form| word == form))
+        || words.windows(2).any(|pair| {
+            matches!(pair, [option, value] if (option == "-o" || option == "--output") && value == "json")
+        })
 }
 
 /// Whether the reader of our output went away (`| head`): nothing to complain about.

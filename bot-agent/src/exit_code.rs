@@ -30,7 +30,10 @@ impl ExitCode {
             Self::Blocked,
             "check: a block covers the address; unblock: it stays blocked",
         ),
-        (Self::Failure, "wrong usage, or failed"),
+        (
+            Self::Failure,
+            "wrong usage, or failed; unblock: there is no such rule",
+        ),
         (Self::NotRunning, "the agent is not running"),
         (
             Self::ForeignProgram,

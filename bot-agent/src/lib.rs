@@ -16,3 +16,4 @@ pub mod rules;
 pub mod store;
 pub mod stream;
 pub mod tls;
+pub mod wording;

@@ -1,6 +1,7 @@
 //! The `bot-agent` binary: parses, runs, prints an error once.
 
 use std::{
+    env,
     io::{self, BufWriter, IsTerminal as _, Write},
     process::ExitCode,
 };
@@ -9,7 +10,16 @@ use bot_agent::cli::{self, Cli};
 use clap::Parser as _;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let Some(line) = cli::usage_error_line(&error, env::args_os()) else {
+                error.exit()
+            };
+            say(&line);
+            return bot_agent::exit_code::ExitCode::Failure.into();
+        }
+    };
     let stdout = io::stdout();
     let mut out: Box<dyn Write> = if stdout.is_terminal() {
         Box::new(stdout.lock())
@@ -20,13 +30,13 @@ fn main() -> ExitCode {
         Ok(code) => code.into(),
         Err(error) if cli::is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
-            // If standard error is gone too, the exit code is all there is left to say.
-            drop(writeln!(
-                io::stderr(),
-                "bot-agent: {}",
-                cli::message(&error)
-            ));
+            say(&cli::error_line(&error, cli.wants_json()));
             cli::exit_code(&error).into()
         }
     }
+}
+
+/// If standard error is gone too, the exit code is all there is left to say.
+fn say(line: &str) {
+    drop(writeln!(io::stderr(), "{line}"));
 }

@@ -1,5 +1,5 @@
 //! The command line where no agent runs: usage, bad input, configuration, and the exit code of each.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
 
 use std::{fs, process::Stdio};
 
@@ -53,7 +53,8 @@ fn bad_targets_are_refused_before_anybody_is_asked() {
         ("example.org", "neither an address nor a CIDR"),
         ("192.0.2.9-192.0.2.1", "ends before it begins"),
         ("192.0.2.1-2001:db8::1", "mixes IPv4 and IPv6"),
-        ("", "neither an address nor a CIDR"),
+        ("", "the target is empty"),
+        ("10.0.0.0/33", "at most 32"),
     ] {
         let (_folder, ran) = in_empty_folder(&["block", "--permanent", "--", target]);
         let error = ran.fails(2);
@@ -87,11 +88,90 @@ fn bad_lines_of_a_file_are_all_named() {
     .unwrap();
     let ran = bare(&["block", "--from-file", &file.to_string_lossy()]);
     assert_eq!(ran.code, 2);
+    let lines: Vec<&str> = ran.err.lines().collect();
+    assert_eq!(lines.len(), 3, "{}", ran.err);
+    assert!(lines[0].ends_with("has bad lines; nothing was changed"));
+    assert!(lines[1].starts_with("  line 3: "), "{}", ran.err);
+    assert!(lines[2].starts_with("  line 4: "), "{}", ran.err);
+}
+
+#[test]
+fn errors_are_json_for_who_asks_for_json() {
+    let (_folder, absent) = in_empty_folder(&["list", "-o", "json"]);
+    for (ran, exit, said) in [
+        (absent, 3, "is not running"),
+        (bare(&["block", "-o", "json"]), 2, "<TARGET>"),
+        (
+            bare(&["--output=json", "block", "10.0.0.0/33"]),
+            2,
+            "at most 32",
+        ),
+        (
+            bare(&["config", "check", "-c", "/nonexistent.toml", "-ojson"]),
+            7,
+            "/nonexistent.toml",
+        ),
+    ] {
+        assert_eq!(ran.code, exit, "{ran:?}");
+        let error: serde_json::Value = serde_json::from_str(ran.error_line()).unwrap();
+        assert_eq!(error["exit"], exit);
+        assert!(error["error"].as_str().unwrap().contains(said), "{error}");
+    }
+}
+
+#[test]
+fn the_configuration_is_shown_in_every_form() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bot-agent.toml");
+    fs::write(
+        &file,
+        "[hello]\nports = [443]\n\n[[rule]]\naction = \"block\"\nsource = \"198.51.100.0/24\"\n",
+    )
+    .unwrap();
+    let path = file.to_string_lossy().into_owned();
+    let json = bare(&["config", "show", "-c", &path, "-o", "json"]).json();
+    assert_eq!(json["hello"]["ports"], serde_json::json!([443]));
+    assert_eq!(json["rule"].as_array().unwrap().len(), 1);
+    let raw = bare(&["config", "show", "-c", &path, "-o", "raw"]).ok();
     assert!(
-        ran.err.contains("line 3") && ran.err.contains("line 4") && !ran.err.contains("line 5"),
-        "{}",
-        ran.err
+        raw.contains(&format!("hello.ports\t[443]\t{path}:2\n")),
+        "{raw}"
     );
+    let json = bare(&["config", "default", "-o", "json"]).json();
+    assert_eq!(json["block"]["default_duration"], "4h");
+    let raw = bare(&["config", "default", "-o", "raw"]).ok();
+    assert!(
+        raw.contains("block.default_duration\t4h\tdefault\n"),
+        "{raw}"
+    );
+}
+
+#[test]
+fn usage_and_hints_are_about_what_was_typed() {
+    let usage = bare(&["--run-dir", "/nonexistent", "-o", "human", "block"]);
+    assert!(!usage.err.contains("--run-dir"), "{}", usage.err);
+    let network = bare(&["check", "10.0.0.0/24"]);
+    assert!(network.err.contains("list --overlaps 10.0.0.0/24"));
+    let bypass = bare(&["bypass", "--reason", "x", "--for", "99999w"]);
+    assert!(bypass.err.contains("longer than 10 years"));
+    assert!(!bypass.err.contains("--permanent"), "{}", bypass.err);
+    let block = bare(&["block", "192.0.2.7", "--duration", "99999w"]);
+    assert!(block.err.contains("--permanent"), "{}", block.err);
+    assert!(bare(&["pcap", "--help"]).ok().contains("- tsv:"));
+    for order in [
+        &["-o", "tsv", "pcap", "/nonexistent.pcap"][..],
+        &["pcap", "-o", "tsv", "/nonexistent.pcap"],
+        &["pcap", "-o", "raw", "/nonexistent.pcap"],
+    ] {
+        assert!(bare(order).err.contains("cannot open"), "{order:?}");
+    }
+}
+
+#[test]
+fn examples_stand_before_the_options_that_every_command_has() {
+    let help = bare(&["block", "--help"]).ok();
+    let examples = help.find("Examples:").unwrap();
+    assert!(examples < help.find("Global options:").unwrap(), "{help}");
 }
 
 #[test]

@@ -10,7 +10,7 @@ use crate::{control::protocol::Request, exit_code::ExitCode, rules::rule::Scope}
 /// An exemption that ends unnoticed is an outage, so there is no default: say --duration or
 /// --permanent.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent allow [OPTIONS] <TARGET>...", after_help = "\
 Examples:
   bot-agent allow 192.0.2.10 --permanent --reason monitoring
   bot-agent allow 198.51.100.64/26 --duration 2h --reason 'load test'

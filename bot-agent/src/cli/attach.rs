@@ -18,7 +18,7 @@ use crate::{
 ///
 /// It is filtered on when the agent stops, and taken over by the next one.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent attach [OPTIONS] <IFACE>", after_help = "\
 Examples:
   bot-agent attach eth1
   bot-agent attach eth1 --xdp native")]

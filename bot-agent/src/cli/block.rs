@@ -13,7 +13,7 @@ use crate::{control::protocol::Request, exit_code::ExitCode, rules::rule::Scope}
 /// networks and ranges one of the two must be given. In monitor mode (see `mode`) blocks only count
 /// and report. A block again of the same target replaces the earlier one.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent block [OPTIONS] <TARGET>...", after_help = "\
 Examples:
   bot-agent block 198.51.100.7 --reason 'credential stuffing'
   bot-agent block 198.51.100.0/24 2001:db8::/48 --duration 7d

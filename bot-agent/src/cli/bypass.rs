@@ -5,19 +5,15 @@ use std::{io::Write, time::Duration};
 use super::{
     global::Global,
     mode,
-    offline::{self, Whom},
+    offline::{self, Without},
 };
-use crate::{
-    control::protocol::{Request, Response},
-    exit_code::ExitCode,
-    rules::duration,
-};
+use crate::{control::protocol::Request, exit_code::ExitCode, rules::duration};
 
 /// Let everything pass at once; rules and mode stay as they are
 ///
-/// Works without a running agent too. `bot-agent resume` ends it.
+/// Works without a running agent too, and when it does not answer. `bot-agent resume` ends it.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent bypass [OPTIONS] --reason <TEXT>", after_help = "\
 Examples:
   bot-agent bypass --reason 'customers report errors' --for 30m
   bot-agent bypass --reason maintenance")]
@@ -33,22 +29,17 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let view = match offline::find(global)? {
-        Whom::Agent(mut client) => {
-            let request = Request::Bypass {
-                reason: args.reason.clone(),
-                seconds: args.limit.map(|limit| limit.as_secs()),
-            };
-            let answer = client.call(&request)?;
-            let Response::Mode(view) = answer else {
-                return Err(client.unexpected(&answer).into());
-            };
-            view
-        }
-        Whom::Tables(mut tables, places) => {
-            tables.bypass(args.reason.clone(), args.limit, &places.state_dir)?
-        }
+    let request = Request::Bypass {
+        reason: args.reason.clone(),
+        seconds: args.limit.map(|limit| limit.as_secs()),
     };
+    let view = offline::ask(
+        global,
+        &request,
+        mode::view_of,
+        Without::Written,
+        |tables, places| tables.bypass(args.reason.clone(), args.limit, &places.state_dir),
+    )?;
     mode::write(&view, global.output, out)?;
     Ok(ExitCode::Ok)
 }

@@ -4,7 +4,7 @@ use std::{io::Write, net::IpAddr};
 
 use super::{
     global::{Global, Output},
-    offline::{self, Whom},
+    offline::{self, Without},
     show,
 };
 use crate::{
@@ -13,6 +13,7 @@ use crate::{
         view::Check,
     },
     exit_code::ExitCode,
+    rules::prefix::Prefix,
 };
 
 /// Say what happens to packets from an address, and why
@@ -21,29 +22,43 @@ use crate::{
 /// the address and drops its packets in enforce mode, whatever the mode is now; with 0 if they pass
 /// (also if only a rule with --monitor covers it); with 2 on errors.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent check [OPTIONS] <ADDRESS>", after_help = "\
 Examples:
   bot-agent check 198.51.100.7
   bot-agent check 2001:db8::1 -o json | jq .rule
   bot-agent check 198.51.100.7 -o raw    (drop, would_drop or pass)")]
 pub(super) struct Args {
     /// Address
+    #[arg(value_parser = address)]
     address: IpAddr,
+}
+
+/// One address; who asks for more is told where to ask.
+fn address(text: &str) -> Result<IpAddr, String> {
+    let text = text.trim();
+    text.parse().map_err(|_| match text.parse::<Prefix>() {
+        Ok(_) => format!(
+            "that is more than one address; `bot-agent list --overlaps {text}` shows the rules there"
+        ),
+        Err(error) => error.to_string(),
+    })
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let address = args.address.to_canonical();
-    let check: Check = match offline::find(global)? {
-        Whom::Agent(mut client) => {
-            let answer = client.call(&Request::Check { address })?;
+    let check: Check = offline::ask(
+        global,
+        &Request::Check { address },
+        |answer| {
             let Response::Check(check) = answer else {
-                return Err(client.unexpected(&answer).into());
+                return Err(answer);
             };
-            *check
-        }
-        Whom::Tables(tables, places) => tables.check(address, &places.state_dir)?,
-    };
+            Ok(*check)
+        },
+        Without::Read,
+        |tables, places| tables.check(address, &places.state_dir),
+    )?;
     match global.output {
         Output::Human => writeln!(out, "{}", show::check(&check))?,
         Output::Json => show::json(&check, out)?,

@@ -10,7 +10,7 @@ use crate::exit_code::ExitCode;
 
 /// Write shell completions to standard output
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent completions [OPTIONS] <SHELL>", after_help = "\
 Examples:
   bot-agent completions bash > /usr/share/bash-completion/completions/bot-agent")]
 pub(super) struct Args {

@@ -9,13 +9,13 @@ use super::{
     show as view,
 };
 use crate::{
-    config::{Config, EXAMPLE, show},
+    config::{Config, EXAMPLE, Places, show},
     exit_code::ExitCode,
 };
 
 /// Check or show the configuration
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent config [OPTIONS] <COMMAND>", after_help = "\
 Examples:
   bot-agent config check
   bot-agent config check -c new.toml
@@ -28,10 +28,13 @@ pub(super) struct Args {
 #[derive(Clone, Debug, Subcommand)]
 enum What {
     /// Check the file and its conf.d; ends with 7 if something is wrong, and says where
+    #[command(override_usage = "bot-agent config check [OPTIONS]")]
     Check,
     /// Write what is in force, and where each value was set
+    #[command(override_usage = "bot-agent config show [OPTIONS]")]
     Show,
     /// Write a commented file with every key and its default
+    #[command(override_usage = "bot-agent config default [OPTIONS]")]
     Default,
 }
 
@@ -61,9 +64,52 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
             } else {
                 Config::load_with_places(path, None)?
             };
-            write!(out, "{}", show(&config, &places))?;
+            write_values(&config, &places, global.output, out)?;
         }
-        What::Default => write!(out, "{EXAMPLE}")?,
+        What::Default if global.output == Output::Human => write!(out, "{EXAMPLE}")?,
+        What::Default => {
+            write_values(&Config::default(), &Places::new(), global.output, out)?;
+        }
     }
     Ok(ExitCode::Ok)
+}
+
+fn write_values(
+    config: &Config,
+    places: &Places,
+    output: Output,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let text = show(config, places);
+    if output == Output::Human {
+        write!(out, "{text}")?;
+        return Ok(());
+    }
+    let table: toml::Table = toml::from_str(&text)?;
+    if output == Output::Json {
+        return view::json(&table, out);
+    }
+    for (section, values) in &table {
+        if let toml::Value::Table(values) = values {
+            for (key, value) in values {
+                let key = format!("{section}.{key}");
+                let place = places.get(key.as_str()).map(ToString::to_string);
+                let place = place.unwrap_or_else(|| "default".into());
+                writeln!(out, "{key}\t{}\t{place}", bare(value))?;
+            }
+        } else if let toml::Value::Array(rules) = values {
+            for rule in rules {
+                writeln!(out, "{section}\t{}\t", serde_json::to_string(rule)?)?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A text without its quotes; anything else as it stands in the file.
+fn bare(value: &toml::Value) -> String {
+    match value.as_str() {
+        Some(text) => text.to_owned(),
+        None => value.to_string(),
+    }
 }

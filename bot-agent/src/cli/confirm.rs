@@ -10,7 +10,7 @@ use crate::{control::protocol::Request, exit_code::ExitCode};
 /// Must come from another login session than the one that set the mode: that a new login works is
 /// what it proves.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent confirm [OPTIONS]", after_help = "\
 Examples:
   bot-agent confirm")]
 pub(super) struct Args {

@@ -18,7 +18,7 @@ use crate::{
 
 /// List rules
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent list [OPTIONS]", after_help = "\
 Examples:
   bot-agent list
   bot-agent list --overlaps 198.51.100.0/22

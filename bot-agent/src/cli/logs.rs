@@ -31,7 +31,7 @@ const OLDER_FILES: u32 = 1_000;
 /// Without options: the last 100. The agent keeps the last 10,000 in memory; what is older is in
 /// the log file, if one is configured (--file reads it, also when no agent runs).
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent logs [OPTIONS]", after_help = "\
 Examples:
   bot-agent logs -f
   bot-agent logs --since 10m --event would_drop --event drop

@@ -14,7 +14,7 @@ use crate::exit_code::ExitCode;
 
 /// Write the manual page to standard output, or one page for each command into a folder
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent man [OPTIONS]", after_help = "\
 Examples:
   bot-agent man | man -l -
   bot-agent man --dir /usr/share/man/man8")]

@@ -4,6 +4,7 @@ use std::{io::Write, time::Duration};
 
 use super::{
     global::{Global, Output},
+    offline::{self, Without},
     show,
 };
 use crate::{
@@ -19,8 +20,9 @@ use crate::{
 ///
 /// With --confirm-within the kernel falls back to monitor by itself when the time is over, unless
 /// `bot-agent confirm` comes from another login session first: if you locked yourself out, wait.
+/// `mode` and `mode monitor` work without a running agent too, and when it does not answer.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent mode [OPTIONS] [MODE]", after_help = "\
 Examples:
   bot-agent mode
   bot-agent mode enforce --confirm-within 60s    (then, from a new login: bot-agent confirm)
@@ -46,16 +48,27 @@ pub(super) enum ModeArg {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let mode = ask(
-        &Request::Mode {
-            set: args.mode.map(|mode| match mode {
-                ModeArg::Monitor => Mode::Monitor,
-                ModeArg::Enforce => Mode::Enforce,
-            }),
-            confirm_within_seconds: args.confirm_within.map(|time| time.as_secs()),
-        },
-        global,
-    )?;
+    let request = Request::Mode {
+        set: args.mode.map(|mode| match mode {
+            ModeArg::Monitor => Mode::Monitor,
+            ModeArg::Enforce => Mode::Enforce,
+        }),
+        confirm_within_seconds: args.confirm_within.map(|time| time.as_secs()),
+    };
+    let mode = match (args.mode, args.confirm_within) {
+        (Some(ModeArg::Enforce), _) | (_, Some(_)) => ask(&request, global)?,
+        // A rescue: it must not wait for the agent.
+        (Some(ModeArg::Monitor), None) => offline::ask(
+            global,
+            &request,
+            view_of,
+            Without::Written,
+            |tables, places| tables.monitor(&places.state_dir),
+        )?,
+        (None, None) => offline::ask(global, &request, view_of, Without::Read, |tables, _| {
+            tables.mode()
+        })?,
+    };
     write(&mode, global.output, out)?;
     Ok(ExitCode::Ok)
 }
@@ -68,6 +81,14 @@ pub(super) fn ask(request: &Request, global: &Global) -> anyhow::Result<ModeView
         return Err(client.unexpected(&answer).into());
     };
     Ok(mode)
+}
+
+/// The mode in an answer; another answer is given back.
+pub(super) fn view_of(answer: Response) -> Result<ModeView, Response> {
+    let Response::Mode(view) = answer else {
+        return Err(answer);
+    };
+    Ok(view)
 }
 
 /// Writes the mode.

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Context as _;
+use clap::builder::{PossibleValue, PossibleValuesParser, TypedValueParser};
 use jiff::{Timestamp, fmt::temporal::DateTimePrinter};
 use serde::Serialize;
 
@@ -15,6 +16,7 @@ use crate::{
     capture::{CaptureReader, Hellos, SeenHello, Skipped},
     exit_code::ExitCode,
     tls::{Fingerprint, Ja4, Transport},
+    wording::{many, verb},
 };
 
 /// Print the JA4 fingerprint of every ClientHello in a capture
@@ -23,7 +25,7 @@ use crate::{
 /// anywhere in a connection, also behind CONNECT, SOCKS or STARTTLS. Needs no privileges and no
 /// running agent.
 #[derive(Clone, Debug, clap::Args)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent pcap [OPTIONS] <FILE>", after_help = "\
 Examples:
   bot-agent pcap trace.pcapng
   bot-agent pcap trace.pcap.gz -o tsv | sort | uniq -c
@@ -32,6 +34,28 @@ pub(super) struct Args {
     /// Capture file; - reads standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
+
+    /// Form of the answer
+    // The global option under the name that captures are used to.
+    #[arg(long, short, value_name = "FORM", default_value = "human", value_parser = form(),
+        help_heading = "Global options")]
+    pub output: Output,
+}
+
+/// As [`Output`] is named here.
+fn form() -> impl TypedValueParser<Value = Output> {
+    let forms = [
+        PossibleValue::new("human").help("A line for each hello"),
+        PossibleValue::new("json").help("JSON, one object a line"),
+        PossibleValue::new("tsv")
+            .help("Columns separated by tabs, with a header")
+            .alias("raw"),
+    ];
+    PossibleValuesParser::new(forms).map(|name| match name.as_str() {
+        "json" => Output::Json,
+        "tsv" | "raw" => Output::Raw,
+        _ => Output::Human,
+    })
 }
 
 /// Prints the hellos of a capture. A capture that cannot be read to its end is an error, reported
@@ -88,8 +112,10 @@ fn refuse_skipped(skipped: &Skipped) -> anyhow::Result<()> {
     };
     let packets: u64 = skipped.values().sum();
     anyhow::bail!(
-        "{packets} packets of link type {link_type} were skipped; \
-         Ethernet, Linux cooked, raw IP, null/loopback and PPP can be read"
+        "{} of link type {link_type} {} skipped; \
+         Ethernet, Linux cooked, raw IP, null/loopback and PPP can be read",
+        many(packets.into(), "packet"),
+        verb(packets.into(), "was", "were")
     )
 }
 
@@ -211,7 +237,7 @@ mod tests {
 
     fn printed(file: PathBuf, output: Output) -> (String, anyhow::Result<()>) {
         let mut out = Vec::new();
-        let result = run(&Args { file }, output, &mut out).map(drop);
+        let result = run(&Args { file, output }, output, &mut out).map(drop);
         (String::from_utf8(out).unwrap(), result)
     }
 

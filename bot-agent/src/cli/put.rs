@@ -6,22 +6,22 @@ use std::{
     time::Duration,
 };
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, anyhow, bail};
 use clap::Args;
 
 use super::{
     global::{Global, Output},
-    show,
+    parts, show,
 };
 use crate::{
     control::{
         client::Client,
-        protocol::{MAX_TARGETS, Put, Request, Response},
+        protocol::{Put, Request, Response},
         view::{Changed, SHOWN_RULES},
     },
     exit_code::ExitCode,
     rules::{
-        duration,
+        duration::{self, DurationError},
         prefix::Prefix,
         rule::Scope,
         target::{Target, parse_list},
@@ -44,12 +44,13 @@ pub(super) struct PutArgs {
     #[arg(value_name = "TARGET", required_unless_present = "from_file")]
     pub targets: Vec<String>,
 
-    /// Also every target in FILE, one a line; # and ; begin comments; - is standard input
+    /// Also every target in FILE, one a line; # and ; begin comments; - is standard input. A long
+    /// file is applied in parts of 10,000 entries, each of them as a whole or not at all
     #[arg(long, short, value_name = "FILE")]
     pub from_file: Option<PathBuf>,
 
     /// How long: 90s, 30m, 4h, 7d, 2w, 1h30m
-    #[arg(long, short, value_name = "TIME", value_parser = duration::parse, conflicts_with = "permanent")]
+    #[arg(long, short, value_name = "TIME", value_parser = lifetime, conflicts_with = "permanent")]
     pub duration: Option<Duration>,
 
     /// Without end
@@ -85,7 +86,7 @@ pub(super) fn run(
     for target in &targets {
         target.check_width(args.force)?;
     }
-    let put = |targets: &[Target], dry_run| {
+    let put = &|targets: &[Target], dry_run| {
         request(Put {
             targets: targets
                 .iter()
@@ -102,14 +103,24 @@ pub(super) fn run(
     };
     let mut client = global.connect()?;
     if is_wide(&targets) && !args.yes && !args.dry_run {
-        let preview = send(&mut client, &targets, |part| put(part, true))?;
+        let preview = send(&mut client, &targets, true, put)?;
         if !confirmed(args, &preview)? {
             bail!("nothing was changed");
         }
     }
-    let changed = send(&mut client, &targets, |part| put(part, args.dry_run))?;
+    let changed = send(&mut client, &targets, args.dry_run, put)?;
     show_changed(&changed, global.output, out)?;
     Ok(ExitCode::Ok)
+}
+
+/// A duration, for which there is a way to say that it has no end.
+fn lifetime(text: &str) -> Result<Duration, String> {
+    duration::parse(text).map_err(|error| match error {
+        DurationError::TooLong(_) => format!("{error}; for no end at all use --permanent"),
+        error @ (DurationError::Syntax(_) | DurationError::Unit(_) | DurationError::Zero(_)) => {
+            error.to_string()
+        }
+    })
 }
 
 /// Every target named, from the command line and the file.
@@ -125,7 +136,10 @@ pub(super) fn gather_from(words: &[String], file: Option<&Path>) -> anyhow::Resu
         .collect::<Result<Vec<Target>, _>>()?;
     if let Some(file) = file {
         let (name, text) = read(file)?;
-        let listed = parse_list(&text).with_context(|| format!("{name} has bad lines"))?;
+        let listed = parse_list(&text).map_err(|error| {
+            let lines = error.to_string().replace('\n', "\n  ");
+            anyhow!("{name} has bad lines; nothing was changed\n  {lines}")
+        })?;
         targets.extend(listed.into_iter().map(|(_, target)| target));
         if targets.is_empty() {
             bail!("{name} names no target");
@@ -183,26 +197,23 @@ fn confirmed(args: &PutArgs, preview: &Changed) -> anyhow::Result<bool> {
     ))
 }
 
-/// Sends the targets in requests of bounded size, each a transaction, and sums the answers up.
+/// Sends the targets and sums the answers up.
 fn send(
     client: &mut Client,
     targets: &[Target],
-    request: impl Fn(&[Target]) -> Request,
+    dry_run: bool,
+    request: impl Fn(&[Target], bool) -> Request,
 ) -> anyhow::Result<Changed> {
     let mut sum = Changed::default();
-    for (number, part) in targets.chunks(MAX_TARGETS).enumerate() {
-        let answer = client.call(&request(part));
-        let answer = if number == 0 {
-            answer?
-        } else {
-            let (done, all) = (number * MAX_TARGETS, targets.len());
-            answer.with_context(|| format!("{done} of {all} targets are done, the rest is not"))?
-        };
+    let words = (!dry_run).then_some(("in", "to add the rest"));
+    parts::send(targets, words, |part| {
+        let answer = client.call(&request(part, dry_run))?;
         let Response::Changed(changed) = answer else {
-            return Err(client.unexpected(&answer).into());
+            return Err(client.unexpected(&answer));
         };
         add(&mut sum, *changed);
-    }
+        Ok(())
+    })?;
     Ok(sum)
 }
 
@@ -276,10 +287,10 @@ mod tests {
         assert_eq!(gather_from(&[], Some(&file)).unwrap().len(), 2);
         std::fs::write(&file, "x\n192.0.2.1\n10.0.0.1/8\n").unwrap();
         let error = format!("{:#}", gather_from(&[], Some(&file)).unwrap_err());
-        assert!(
-            error.contains("line 1") && error.contains("line 3"),
-            "{error}"
-        );
+        let lines: Vec<&str> = error.lines().collect();
+        assert!(lines[0].ends_with("has bad lines; nothing was changed"));
+        assert!(lines[1].starts_with("  line 1: "), "{error}");
+        assert!(lines[2].starts_with("  line 3: "), "{error}");
         std::fs::write(&file, "# nothing\n").unwrap();
         assert!(gather_from(&[], Some(&file)).is_err());
     }

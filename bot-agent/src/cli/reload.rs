@@ -13,7 +13,7 @@ use crate::{
 
 /// Read the configuration again: it is valid as a whole, or nothing changes
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent reload [OPTIONS]", after_help = "\
 Examples:
   bot-agent config check && bot-agent reload")]
 pub(super) struct Args {}

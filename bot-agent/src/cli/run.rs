@@ -14,7 +14,7 @@ use super::global::Global;
 /// filter off. Started as root it becomes the configured user and gives up every privilege but the
 /// three capabilities that it needs.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent run [OPTIONS]", after_help = "\
 Examples:
   bot-agent run -i eth0
   bot-agent run -c /etc/bot-agent/bot-agent.toml

@@ -27,6 +27,7 @@ use crate::{
         duration,
         rule::{RuleAction, Scope},
     },
+    wording::many,
 };
 
 /// One JSON object and a line end.
@@ -132,19 +133,6 @@ pub(super) fn rule_table(rules: &[RuleView]) -> String {
     table(&rows)
 }
 
-/// A whole number with its thousands apart.
-pub(super) fn grouped(number: u128) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (position, digit) in digits.chars().enumerate() {
-        if position > 0 && (digits.len() - position).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 fn action(action: RuleAction) -> &'static str {
     match action {
         RuleAction::Allow => "allow",
@@ -186,19 +174,22 @@ fn seconds(seconds: u64) -> String {
 
 fn packets(hits: HitsView) -> String {
     format!(
-        "{} packets, {} bytes",
-        grouped(hits.packets.into()),
-        grouped(hits.bytes.into())
+        "{}, {}",
+        many(hits.packets.into(), "packet"),
+        many(hits.bytes.into(), "byte")
     )
 }
 
-fn many(count: usize, noun: &str) -> String {
-    let plural = if count == 1 { "" } else { "s" };
-    format!("{} {noun}{plural}", grouped_count(count))
-}
-
-fn grouped_count(count: usize) -> String {
-    grouped(u128::try_from(count).unwrap_or(u128::MAX))
+/// A counter of `status`. Reports, segments and hellos are events: bytes say nothing about them.
+fn counted(family: &str, name: &str, hits: HitsView) -> String {
+    let noun = match family {
+        "channel" if name == "report_folded" => "drop",
+        "channel" if name.starts_with("report") => "report",
+        "channel" => "segment",
+        "hellos" => "hello",
+        _ => return packets(hits),
+    };
+    many(hits.packets.into(), noun)
 }
 
 /// Columns as wide as their widest cell, two spaces apart, nothing behind the last.
@@ -223,8 +214,13 @@ fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use super::*;
-    use crate::{control::view::Changed, rules::rule::RuleId};
+    use crate::{
+        control::view::{Changed, RuleCounts, Status},
+        rules::rule::RuleId,
+    };
 
     fn view(id: u64, prefix: &str) -> RuleView {
         RuleView {
@@ -285,7 +281,66 @@ mod tests {
         });
         assert_eq!(
             preview,
-            "1 rule for 65,536 addresses; 1 of them stay exempt, by 10.0.0.1 (protected (gateway))"
+            "1 rule for 65,536 addresses; 1 of them stays exempt, by 10.0.0.1 (protected (gateway))"
+        );
+    }
+
+    #[test]
+    fn one_of_a_kind_has_no_plural() {
+        let one = Changed {
+            added: 1,
+            addresses: 1,
+            ..Changed::default()
+        };
+        assert_eq!(preview(&one), "1 rule for 1 address");
+        let hits = HitsView {
+            packets: 1,
+            bytes: 60,
+        };
+        assert_eq!(packets(hits), "1 packet, 60 bytes");
+    }
+
+    #[test]
+    fn counters_of_events_are_no_packets() {
+        let hits = HitsView {
+            packets: 4,
+            bytes: 2_068,
+        };
+        assert_eq!(counted("channel", "hello_copied", hits), "4 segments");
+        assert_eq!(counted("channel", "report_sent", hits), "4 reports");
+        assert_eq!(counted("hellos", "fingerprinted", hits), "4 hellos");
+        assert_eq!(
+            counted("outcome", "dropped", hits),
+            "4 packets, 2,068 bytes"
+        );
+    }
+
+    #[test]
+    fn what_only_the_agent_knows_is_not_said_to_be_none() {
+        let status = Status {
+            agent: None,
+            mode: ModeView {
+                mode: Mode::Enforce,
+                until: None,
+                remaining_seconds: None,
+                bypass: None,
+            },
+            interfaces: Vec::new(),
+            rules: Some(RuleCounts {
+                block: 2,
+                allow: 1,
+                protected: None,
+            }),
+            counters: BTreeMap::new(),
+            ports: None,
+            notes: Vec::new(),
+        };
+        let text = super::status(&status);
+        assert!(
+            text.contains(
+                "2 block, 1 allow by operators; only the agent knows the configured and protected ones"
+            ),
+            "{text}"
         );
     }
 
@@ -301,17 +356,5 @@ mod tests {
             })
             .collect();
         assert!(columns.iter().all(|column| *column == columns[0]), "{text}");
-    }
-
-    #[test]
-    fn numbers_have_their_thousands_apart() {
-        for (number, text) in [
-            (0, "0"),
-            (999, "999"),
-            (1_000, "1,000"),
-            (16_777_216, "16,777,216"),
-        ] {
-            assert_eq!(grouped(number), text);
-        }
     }
 }

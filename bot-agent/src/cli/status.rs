@@ -4,7 +4,7 @@ use std::io::Write;
 
 use super::{
     global::{Global, Output},
-    offline::{self, Whom},
+    offline::{self, Without},
     show,
 };
 use crate::{
@@ -17,9 +17,10 @@ use crate::{
 
 /// Show the mode, the interfaces, the rules and what happened to packets
 ///
-/// Works without a running agent too, from the kernel's tables; ends with 3 then.
+/// Works without a running agent too, and when it does not answer, from the kernel's tables; ends
+/// with 3 then.
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent status [OPTIONS]", after_help = "\
 Examples:
   bot-agent status
   bot-agent status -o json | jq .counters.outcome")]
@@ -27,16 +28,18 @@ pub(super) struct Args {}
 
 /// Runs the command.
 pub(super) fn run(_args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let status: Status = match offline::find(global)? {
-        Whom::Agent(mut client) => {
-            let answer = client.call(&Request::Status {})?;
+    let status: Status = offline::ask(
+        global,
+        &Request::Status {},
+        |answer| {
             let Response::Status(status) = answer else {
-                return Err(client.unexpected(&answer).into());
+                return Err(answer);
             };
-            *status
-        }
-        Whom::Tables(tables, places) => tables.status(&places.state_dir)?,
-    };
+            Ok(*status)
+        },
+        Without::Read,
+        |tables, places| tables.status(&places.state_dir),
+    )?;
     match global.output {
         Output::Human => writeln!(out, "{}", show::status(&status))?,
         Output::Json => show::json(&status, out)?,

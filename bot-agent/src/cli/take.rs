@@ -2,19 +2,22 @@
 
 use std::{io::Write, path::PathBuf};
 
+use anyhow::bail;
 use clap::Args;
 
 use super::{
     global::{Global, Output},
+    parts,
     put::gather_from,
     show,
 };
 use crate::{
     control::{
-        protocol::{MAX_TARGETS, Request, Response, Take},
+        protocol::{Request, Response, Take},
         view::{SHOWN_RULES, Taken},
     },
     exit_code::ExitCode,
+    wording::many_of,
 };
 
 /// Options of commands that take rules back.
@@ -24,7 +27,8 @@ pub(super) struct TakeArgs {
     #[arg(value_name = "TARGET", required_unless_present = "from_file")]
     pub targets: Vec<String>,
 
-    /// Also every target in FILE, one a line; # and ; begin comments; - is standard input
+    /// Also every target in FILE, one a line; # and ; begin comments; - is standard input. A long
+    /// file is applied in parts of 10,000 entries, each of them as a whole or not at all
     #[arg(long, short, value_name = "FILE")]
     pub from_file: Option<PathBuf>,
 
@@ -43,18 +47,22 @@ pub(super) fn run(
     let targets = gather_from(&args.targets, args.from_file.as_deref())?;
     let mut client = global.connect()?;
     let mut sum = Taken::default();
-    for part in targets.chunks(MAX_TARGETS) {
+    let words = (!args.dry_run).then_some(("removed", "to remove the rest"));
+    parts::send(&targets, words, |part| {
         let targets = part.iter().map(|target| target.given().to_owned());
         let answer = client.call(&request(Take {
             targets: targets.collect(),
             dry_run: args.dry_run,
         }))?;
         let Response::Taken(taken) = answer else {
-            return Err(client.unexpected(&answer).into());
+            return Err(client.unexpected(&answer));
         };
         add(&mut sum, *taken);
-    }
+        Ok(())
+    })?;
     match global.output {
+        // Targets without a rule are told as an error.
+        Output::Human if sum.removed == 0 && sum.still.is_empty() => {}
         Output::Human => writeln!(out, "{}", show::taken(&sum))?,
         Output::Json => show::json(&sum, out)?,
         Output::Raw => {
@@ -63,7 +71,23 @@ pub(super) fn run(
             }
         }
     }
+    out.flush()?;
+    refuse_absent(&sum)?;
     Ok(sum)
+}
+
+/// A target without a rule is probably a typo, which a script must notice.
+fn refuse_absent(taken: &Taken) -> anyhow::Result<()> {
+    const NAMED: usize = 10;
+    let mut absent: Vec<String> = taken.absent().map(|prefix| prefix.to_string()).collect();
+    if absent.is_empty() {
+        return Ok(());
+    }
+    if let Some(more) = absent.len().checked_sub(NAMED).filter(|more| *more > 0) {
+        absent.truncate(NAMED);
+        absent.push(many_of(more, "other"));
+    }
+    bail!("there is no such rule: {}", absent.join(", "))
 }
 
 /// Exit code of a command after which its targets should not be covered any more.

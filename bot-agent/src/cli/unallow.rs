@@ -7,9 +7,10 @@ use crate::{control::protocol::Request, exit_code::ExitCode};
 
 /// Take exemptions back
 ///
-/// Ends with 1 if a target stays exempt by something else, and says by what.
+/// Ends with 1 if a target stays exempt by something else, and says by what; with 2 if there is no
+/// such rule (the other targets are done all the same).
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent unallow [OPTIONS] <TARGET>...", after_help = "\
 Examples:
   bot-agent unallow 192.0.2.10")]
 pub(super) struct Args {

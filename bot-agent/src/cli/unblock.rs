@@ -7,9 +7,10 @@ use crate::{control::protocol::Request, exit_code::ExitCode};
 
 /// Take blocks back
 ///
-/// Ends with 1 if a target stays blocked by something else, and says by what.
+/// Ends with 1 if a target stays blocked by something else, and says by what; with 2 if there is no
+/// such rule (the other targets are done all the same).
 #[derive(clap::Args, Clone, Debug)]
-#[command(after_help = "\
+#[command(help_template = super::HELP, override_usage = "bot-agent unblock [OPTIONS] <TARGET>...", after_help = "\
 Examples:
   bot-agent unblock 198.51.100.7
   bot-agent list --blocks -o raw | cut -f2 | bot-agent unblock --from-file -")]

@@ -228,7 +228,7 @@ fn wrong_values_are_named_with_line_and_key() {
         ),
         (
             "[block]\ndefault_duration = \"99999999999w\"\n",
-            "2: default_duration: `99999999999w` is longer than 10 years (3650d); for no end at all use --permanent",
+            "2: default_duration: `99999999999w` is longer than 10 years (3650d)",
         ),
         (
             "[protect]\naddresses = [\"10.0.0.1/8\"]\n",

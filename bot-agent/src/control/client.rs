@@ -4,19 +4,32 @@ use std::{
     io::{self, BufRead, BufReader, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
-    time::Duration,
+    thread,
+    time::{Duration, Instant},
 };
 
-use super::protocol::{Failure, Request, Response};
+use rustix::net::{
+    AddressFamily, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt,
+};
+
+use super::protocol::{Failure, FailureCode, Request, Response};
 
 /// How long an answer may take. Commands wait for the disk (fsync), so this is generous.
 const ANSWER: Duration = Duration::from_mins(1);
+/// How long an agent may stay silent before an emergency goes on without it.
+pub const SILENT: Duration = Duration::from_secs(2);
+/// How long an agent that answers may take for what is asked in an emergency.
+const RESCUE: Duration = Duration::from_secs(5);
+/// How long a full house is asked again.
+const BUSY: Duration = Duration::from_secs(5);
+/// The first pause before that; each is twice as long as the one before.
+const PAUSE: Duration = Duration::from_millis(25);
 
 /// Why there is no answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// No socket, or nobody listens on it.
-    #[error("the agent is not running (nobody listens on {}); start it with `systemctl start bot-agent` or `bot-agent run`", path.display())]
+    #[error("the agent is not running on {}: start it with `systemctl start bot-agent`", path.display())]
     NotRunning {
         /// Where it was looked for.
         path: PathBuf,
@@ -51,6 +64,18 @@ pub enum ClientError {
     Failure(#[from] Failure),
 }
 
+impl ClientError {
+    /// Whether every place is taken.
+    pub fn is_busy(&self) -> bool {
+        matches!(self, Self::Failure(failure) if failure.code == FailureCode::Busy)
+    }
+
+    /// Whether the agent is there and says nothing in time, or is gone before it does.
+    pub fn is_silent(&self) -> bool {
+        matches!(self, Self::Lost { .. })
+    }
+}
+
 /// A connection to the agent.
 #[derive(Debug)]
 pub struct Client {
@@ -61,13 +86,24 @@ pub struct Client {
 impl Client {
     /// Connects to the socket at `path`.
     pub fn connect(path: &Path) -> Result<Self, ClientError> {
+        Self::connect_within(path, ANSWER)
+    }
+
+    /// Connects to an agent that must show within [`SILENT`] that it answers.
+    ///
+    /// What it is asked for that has no effect: a request that nobody waits for any more must not
+    /// be carried out when a stopped agent goes on.
+    pub fn connect_to_live(path: &Path) -> Result<Self, ClientError> {
+        let mut client = Self::connect_within(path, SILENT)?;
+        client.ask_once(&Request::Version {}, &mut |_| Ok(()))?;
+        let set = client.stream.get_ref().set_read_timeout(Some(RESCUE));
+        set.map_err(|source| client.lost(source))?;
+        Ok(client)
+    }
+
+    fn connect_within(path: &Path, limit: Duration) -> Result<Self, ClientError> {
         let path = path.to_owned();
-        let connected = UnixStream::connect(&path).and_then(|stream| {
-            stream.set_read_timeout(Some(ANSWER))?;
-            stream.set_write_timeout(Some(ANSWER))?;
-            Ok(stream)
-        });
-        match connected {
+        match open(&path, limit) {
             Ok(stream) => Ok(Self {
                 path,
                 stream: BufReader::new(stream),
@@ -87,11 +123,36 @@ impl Client {
         }
     }
 
-    /// Asks, and returns the final line; `item` gets the lines before it.
+    /// Asks, and returns the final line; `item` gets the lines before it. A full house is asked
+    /// again over a new connection for some seconds.
     pub fn ask(
         &mut self,
         request: &Request,
         mut item: impl FnMut(Response) -> Result<(), ClientError>,
+    ) -> Result<Response, ClientError> {
+        let until = Instant::now() + BUSY;
+        let mut pause = PAUSE;
+        loop {
+            match self.ask_once(request, &mut item) {
+                Err(error) if error.is_busy() && Instant::now() + pause < until => {
+                    thread::sleep(pause);
+                    pause *= 2;
+                    let limit = self.stream.get_ref().read_timeout();
+                    let stream = open(&self.path, ANSWER).map_err(|source| self.lost(source))?;
+                    let limit = limit.map_err(|source| self.lost(source))?;
+                    let set = stream.set_read_timeout(limit);
+                    set.map_err(|source| self.lost(source))?;
+                    self.stream = BufReader::new(stream);
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn ask_once(
+        &mut self,
+        request: &Request,
+        item: &mut impl FnMut(Response) -> Result<(), ClientError>,
     ) -> Result<Response, ClientError> {
         self.send(request)?;
         loop {
@@ -110,6 +171,11 @@ impl Client {
     /// Asks for something that has no items.
     pub fn call(&mut self, request: &Request) -> Result<Response, ClientError> {
         self.ask(request, |_| Ok(()))
+    }
+
+    /// The same, and a full house is an error at once.
+    pub fn call_once(&mut self, request: &Request) -> Result<Response, ClientError> {
+        self.ask_once(request, &mut |_| Ok(()))
     }
 
     /// Waits without limit from now on (following).
@@ -142,6 +208,9 @@ impl Client {
         match self.stream.read_until(b'\n', &mut line) {
             Ok(0) => Err(self.lost(io::ErrorKind::UnexpectedEof.into())),
             Ok(_) => serde_json::from_slice(&line).map_err(|error| self.garbled(&error)),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                Err(self.lost(io::Error::new(io::ErrorKind::TimedOut, "no answer in time")))
+            }
             Err(error) => Err(self.lost(error)),
         }
     }
@@ -159,4 +228,20 @@ impl Client {
             detail: error.to_string(),
         }
     }
+}
+
+/// A connection on which every wait has a limit, that for a place in the queue too.
+fn open(path: &Path, limit: Duration) -> io::Result<UnixStream> {
+    let address = SocketAddrUnix::new(path)?;
+    let socket = socket_with(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC,
+        None,
+    )?;
+    for which in [sockopt::Timeout::Send, sockopt::Timeout::Recv] {
+        sockopt::set_socket_timeout(&socket, which, Some(limit))?;
+    }
+    connect(&socket, &address)?;
+    Ok(UnixStream::from(socket))
 }

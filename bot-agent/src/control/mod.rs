@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod line;
+mod places;
 pub mod protocol;
 pub mod server;
 pub mod view;

@@ -2,7 +2,8 @@
 //! writes its answers.
 //!
 //! No client can disturb the agent: lines, waiting time, writing time and the number of clients
-//! are bounded, and a client that breaks a bound loses its connection and nothing else.
+//! are bounded, and a client that breaks a bound loses its connection and nothing else. Nor can idle
+//! clients keep others out: when every place is taken, the one that is idle longest goes.
 
 use std::{
     fs, io,
@@ -19,18 +20,19 @@ use rustix::{
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, BufReader},
     net::{UnixListener, UnixStream, unix::OwnedWriteHalf},
-    sync::{OwnedSemaphorePermit, Semaphore, broadcast, mpsc, oneshot},
+    sync::{broadcast, mpsc, oneshot},
     time::timeout,
 };
 
 use super::{
     line::{LineError, next_line},
+    places::{Place, Places},
     protocol::{FailureCode, MAX_REQUEST, Request, Response},
 };
 use crate::event::{Body, Event, Kind, Suppressed, filter::Filter};
 
 /// Clients at the same time.
-pub const MAX_CLIENTS: usize = 32;
+pub const MAX_CLIENTS: usize = 128;
 /// A client that asks for nothing for so long is disconnected.
 pub const IDLE: Duration = Duration::from_mins(1);
 /// A client that does not read for so long is disconnected.
@@ -128,7 +130,7 @@ pub fn bind(path: &Path, owner: Option<Uid>, group: Option<Gid>) -> io::Result<S
 
 /// Serves until the receiver of `calls` is gone.
 pub async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>, limits: Limits) {
-    let places = Arc::new(Semaphore::new(limits.clients));
+    let places = Places::new(limits.clients);
     let mut connection = 0;
     while !calls.is_closed() {
         let stream = match listener.accept().await {
@@ -141,7 +143,7 @@ pub async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>, limits: Li
             }
         };
         connection += 1;
-        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+        let Some(place) = places.take() else {
             tokio::spawn(turn_away(stream, limits));
             continue;
         };
@@ -157,7 +159,7 @@ pub async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>, limits: Li
             peer,
             calls: calls.clone(),
             limits,
-            _place: place,
+            place,
         };
         tokio::spawn(client.serve(stream));
     }
@@ -167,7 +169,7 @@ struct Client {
     peer: Peer,
     calls: mpsc::Sender<Call>,
     limits: Limits,
-    _place: OwnedSemaphorePermit,
+    place: Place,
 }
 
 /// Why a connection ends. Nobody needs to know more: the client is gone or was told.
@@ -182,7 +184,12 @@ impl Client {
             stalled: self.limits.stalled,
         };
         loop {
-            let line = match timeout(self.limits.idle, next_line(&mut reader, MAX_REQUEST)).await {
+            let wait = timeout(self.limits.idle, next_line(&mut reader, MAX_REQUEST));
+            let line = tokio::select! {
+                line = wait => line,
+                () = self.place.lost() => return writer.finish(&[busy(&self.limits)]).await,
+            };
+            let line = match line {
                 Ok(Ok(Some(line))) => line,
                 Ok(Err(LineError::TooLong)) => {
                     let message = format!(
@@ -197,6 +204,9 @@ impl Client {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
+            if !self.place.begin() {
+                return writer.finish(&[busy(&self.limits)]).await;
+            }
             let answered = match serde_json::from_slice(&line) {
                 Ok(request) => self.answer(request, &mut reader, &mut writer).await,
                 Err(error) => {
@@ -209,6 +219,7 @@ impl Client {
             if answered.is_err() {
                 return;
             }
+            self.place.end();
         }
     }
 
@@ -274,10 +285,13 @@ async fn turn_away(stream: UnixStream, limits: Limits) {
         write,
         stalled: limits.stalled,
     };
+    writer.finish(&[busy(&limits)]).await;
+}
+
+/// Said to who finds no place, and to who loses it.
+fn busy(limits: &Limits) -> Response {
     let message = format!("{} clients are connected already", limits.clients);
-    writer
-        .finish(&[Response::error(FailureCode::Busy, message)])
-        .await;
+    Response::error(FailureCode::Busy, message)
 }
 
 struct Writer {

@@ -10,7 +10,7 @@ use tokio::{
 
 use super::{
     client::{Client, ClientError},
-    protocol::{FailureCode, MAX_REQUEST, Request, Response},
+    protocol::{MAX_REQUEST, Request, Response},
     server::{Answer, Call, Limits, bind, serve},
 };
 
@@ -142,30 +142,116 @@ async fn an_idle_client_is_disconnected() {
     assert_eq!(stream.read(&mut buffer).await.unwrap(), 0);
 }
 
+/// A server that never answers.
+fn start_silent(limits: Limits) -> (World, mpsc::Receiver<Call>) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("control.sock");
+    let listener = UnixListener::from_std(bind(&path, None, None).unwrap()).unwrap();
+    let (calls, received) = mpsc::channel::<Call>(8);
+    tokio::spawn(serve(listener, calls, limits));
+    (World { _dir: dir, path }, received)
+}
+
 #[tokio::test]
-async fn one_client_too_many_is_told_so() {
+async fn idle_clients_make_room_for_new_ones() {
     let world = start(Limits {
+        clients: 4,
+        ..Limits::default()
+    });
+    let mut idle = Vec::new();
+    for _ in 0..4 {
+        let mut stream = UnixStream::connect(&world.path).await.unwrap();
+        say(&mut stream, b"{\"command\":\"status\"}\n").await;
+        idle.push(stream);
+    }
+    works(&world).await;
+    let mut told = String::new();
+    idle[0].read_to_string(&mut told).await.unwrap();
+    assert!(told.starts_with("{\"error\":{\"code\":\"busy\""), "{told}");
+    assert!(
+        say(&mut idle[3], b"{\"command\":\"status\"}\n")
+            .await
+            .contains("ok"),
+        "the youngest stays"
+    );
+}
+
+#[tokio::test]
+async fn who_is_being_served_keeps_its_place_and_the_next_is_told() {
+    let (world, mut calls) = start_silent(Limits {
         clients: 1,
         ..Limits::default()
     });
     let mut first = UnixStream::connect(&world.path).await.unwrap();
-    assert!(
-        say(&mut first, b"{\"command\":\"status\"}\n")
-            .await
-            .contains("ok")
+    first
+        .write_all(b"{\"command\":\"status\"}\n")
+        .await
+        .unwrap();
+    let call = calls.recv().await.unwrap();
+    let mut second = UnixStream::connect(&world.path).await.unwrap();
+    let mut told = String::new();
+    second.read_to_string(&mut told).await.unwrap();
+    assert!(told.starts_with("{\"error\":{\"code\":\"busy\""), "{told}");
+    let message = "served".into();
+    drop(
+        call.reply
+            .send(Answer::Lines(vec![Response::Ok { message }])),
     );
+    let mut buffer = [0; 64];
+    let count = first.read(&mut buffer).await.unwrap();
+    assert!(buffer[..count].starts_with(b"{\"ok\""));
+}
+
+#[tokio::test]
+async fn a_command_waits_for_a_place() {
+    let (world, mut calls) = start_silent(Limits {
+        clients: 1,
+        ..Limits::default()
+    });
+    let mut first = UnixStream::connect(&world.path).await.unwrap();
+    first
+        .write_all(b"{\"command\":\"status\"}\n")
+        .await
+        .unwrap();
+    let call = calls.recv().await.unwrap();
     let path = world.path.clone();
     let second =
         tokio::task::spawn_blocking(move || Client::connect(&path)?.call(&Request::Status {}));
-    let Err(ClientError::Failure(failure)) = second.await.unwrap() else {
-        panic!("the second client was served");
-    };
-    assert_eq!(failure.code, FailureCode::Busy);
-    assert!(
-        say(&mut first, b"{\"command\":\"status\"}\n")
-            .await
-            .contains("ok")
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    assert!(!second.is_finished(), "it must not give up at once");
+    drop((first, call));
+    let call = calls.recv().await.unwrap();
+    let message = "served".into();
+    drop(
+        call.reply
+            .send(Answer::Lines(vec![Response::Ok { message }])),
     );
+    assert!(matches!(second.await.unwrap(), Ok(Response::Ok { .. })));
+}
+
+#[tokio::test]
+async fn a_silent_agent_is_given_up_soon() {
+    let (world, _calls) = start_silent(Limits::default());
+    let path = world.path.clone();
+    let begun = std::time::Instant::now();
+    let answer = tokio::task::spawn_blocking(move || Client::connect_to_live(&path).map(drop));
+    let error = answer.await.unwrap().unwrap_err();
+    assert!(error.is_silent(), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(5));
+}
+
+#[test]
+fn a_full_queue_is_given_up_soon_too() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("control.sock");
+    let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    // Nobody accepts, as when the agent is stopped.
+    rustix::net::listen(&listener, 0).unwrap();
+    let _waiting = std::os::unix::net::UnixStream::connect(&path).unwrap();
+    let begun = std::time::Instant::now();
+    let error = Client::connect_to_live(&path).unwrap_err();
+    assert!(error.is_silent(), "{error}");
+    assert!(begun.elapsed() < Duration::from_secs(5));
 }
 
 #[test]

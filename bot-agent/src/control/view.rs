@@ -1,6 +1,9 @@
 //! What answers show: plain values, the same over the socket, from the pinned tables, and in `-o json`.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::IpAddr,
+};
 
 use bot_common::abi::counter::{Counter, Hits};
 use jiff::Timestamp;
@@ -91,6 +94,15 @@ pub struct Taken {
     pub unknown: Vec<Prefix>,
     /// Targets to which the opposite of what was wanted still applies.
     pub still: Vec<Still>,
+}
+
+impl Taken {
+    /// Targets that have no rule and are not covered by another one: probably a typo.
+    pub fn absent(&self) -> impl Iterator<Item = Prefix> {
+        let covered: BTreeSet<Prefix> = self.still.iter().map(|still| still.prefix).collect();
+        let unknown = self.unknown.iter().copied();
+        unknown.filter(move |prefix| !covered.contains(prefix))
+    }
 }
 
 /// A target that stays covered.
@@ -245,8 +257,9 @@ pub struct RuleCounts {
     pub block: usize,
     /// Allows by operators and configuration.
     pub allow: usize,
-    /// Protected prefixes.
-    pub protected: usize,
+    /// Protected prefixes; nothing: only the agent knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected: Option<usize>,
 }
 
 /// Port sets in force.

@@ -24,6 +24,7 @@ impl Daemon {
             peer,
             reply,
         } = call;
+        self.adopt_mode();
         let answer = self
             .answer(request, peer)
             .unwrap_or_else(|failure| Answer::Lines(vec![Response::Error(failure)]));
@@ -124,7 +125,7 @@ impl Daemon {
         }
     }
 
-    fn tell_mode(&mut self, reason: &str) {
+    pub(super) fn tell_mode(&mut self, reason: &str) {
         let view = self.mode.view(host::now());
         self.emit(Body::Mode(ModeChange {
             mode: view.mode.to_string(),
@@ -196,7 +197,9 @@ impl Daemon {
         let settings = super::wishes::settings(&self.config, enforce_until, bypass_until);
         datapath
             .set_settings(&settings)
-            .map_err(|error| failed(format!("the kernel refused: {error}")))
+            .map_err(|error| failed(format!("the kernel refused: {error}")))?;
+        self.written = Some((enforce_until, bypass_until));
+        Ok(())
     }
 
     fn attach(&mut self, iface: &str, xdp: XdpMode, replace: bool) -> Result<Response, Failure> {

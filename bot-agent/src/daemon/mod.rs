@@ -76,6 +76,8 @@ struct Daemon {
     started: Timestamp,
     filter: Filter,
     mode: ModeState,
+    /// The mode words last written to the kernel; nothing before the first time.
+    written: Option<(u64, u64)>,
     sink: Sink,
     interfaces: Interfaces,
     assembler: FlowAssembler,
@@ -143,7 +145,10 @@ impl Daemon {
                     Err(error) => self.told(Err(error), "watching the host's network"),
                 },
                 _ = wakers.clock.tick() => self.tick(),
-                _ = wakers.hangup.recv() => self.reload_and_tell(),
+                _ = wakers.hangup.recv() => {
+                    self.adopt_mode();
+                    self.reload_and_tell();
+                }
                 _ = wakers.terminate.recv() => return Ok(self.stop("SIGTERM")),
                 _ = wakers.interrupt.recv() => return Ok(self.stop("SIGINT")),
             }

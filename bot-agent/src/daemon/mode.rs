@@ -17,6 +17,9 @@ use crate::{
     store::Bypass,
 };
 
+/// The reason of what was set while the agent did not answer.
+pub(super) const WITHOUT_AGENT: &str = "set without the agent";
+
 /// The mode that is asked for.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModeState {
@@ -182,6 +185,29 @@ impl ModeState {
     /// Filters again.
     pub fn resume(&mut self) -> Option<Bypass> {
         self.bypass.take()
+    }
+
+    /// Takes over words that somebody wrote into the kernel since the agent wrote `written`: a
+    /// rescue that did not wait for it. Tells whether the mode and the bypass are others now.
+    pub fn adopt(&mut self, written: (u64, u64), kernel: (u64, u64), now: Now) -> (bool, bool) {
+        let others = (written.0 != kernel.0, written.1 != kernel.1);
+        if others.0 {
+            match kernel.0 {
+                FOREVER => self.enforce(),
+                word => {
+                    self.monitor();
+                    let pending = |deadline| Pending { deadline, by: None };
+                    self.pending = from_kernel(word, now).map(pending);
+                }
+            }
+        }
+        if others.1 {
+            self.bypass = (kernel.1 > now.boot_ns).then(|| Bypass {
+                until: from_kernel(kernel.1, now),
+                reason: WITHOUT_AGENT.into(),
+            });
+        }
+        others
     }
 
     /// What has ended by `now`.
@@ -375,6 +401,23 @@ mod tests {
         };
         let state = ModeState::restore(Mode::Enforce, Some(stored), None, now(0));
         assert_eq!(state.words(now(0)), (FOREVER, FOREVER));
+    }
+
+    #[test]
+    fn what_was_set_behind_its_back_is_taken_over() {
+        let mut state = fresh();
+        state.enforce();
+        let written = state.words(now(0));
+        assert_eq!(state.adopt(written, written, now(1)), (false, false));
+        let rescued = (written.0, FOREVER);
+        assert_eq!(state.adopt(written, rescued, now(1)), (false, true));
+        assert_eq!(state.words(now(1)), rescued);
+        assert_eq!(state.bypass().unwrap().reason, WITHOUT_AGENT);
+        assert_eq!(state.adopt(rescued, (0, 0), now(2)), (true, true));
+        assert_eq!((state.base(), state.bypass()), (Mode::Monitor, None));
+        let minute = (61_000_000_000, 62_000_000_000);
+        assert_eq!(state.adopt((0, 0), minute, now(0)), (true, true));
+        assert_eq!(state.words(now(0)), minute);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     control::{
         protocol::{Failure, Mode},
-        view::{Check, ModeView, Status, counters},
+        view::{Check, ModeView, RuleCounts, Status, counters},
     },
     datapath::{Error, Pinned, TableError},
     host::{
@@ -92,7 +92,11 @@ impl Offline {
             agent: None,
             mode,
             interfaces,
-            rules: rules.as_ref().map(count),
+            // What is protected is known to the agent alone.
+            rules: rules.as_ref().map(|rules| RuleCounts {
+                protected: None,
+                ..count(rules)
+            }),
             counters: counters(&read),
             ports: None,
             notes,
@@ -106,9 +110,8 @@ impl Offline {
         let (first, chain) = self.pinned.lookup(address)?;
         let ids = ids_of(first, &chain);
         let hits = self.pinned.hits(&ids)?;
-        let mut notes = vec![
-            "the agent is not running: configured rules and protection are not named here".into(),
-        ];
+        let mut notes =
+            vec!["without the agent: configured rules and protection are not named here".into()];
         let rules = stored_rules(state_dir).unwrap_or_else(|note| {
             notes.push(note);
             RuleSet::default()
@@ -146,7 +149,7 @@ impl Offline {
         let mut state = ModeState::restore(Mode::Monitor, None, None, now);
         state.start_bypass(limit, reason, now)?;
         self.write_bypass(state.words(now).1)?;
-        keep(state_dir, state.bypass().cloned());
+        keep(state_dir, Change::Bypass(state.bypass().cloned()));
         let mut view = self.mode()?;
         if let Some(bypass) = &mut view.bypass {
             bypass.reason = state.bypass().map(|bypass| bypass.reason.clone());
@@ -157,7 +160,16 @@ impl Offline {
     /// Filters again.
     pub fn resume(&mut self, state_dir: &Path) -> Result<ModeView, OfflineError> {
         self.write_bypass(0)?;
-        keep(state_dir, None);
+        keep(state_dir, Change::Bypass(None));
+        self.mode()
+    }
+
+    /// Drops nothing any more.
+    pub fn monitor(&mut self, state_dir: &Path) -> Result<ModeView, OfflineError> {
+        let mut settings = self.pinned.settings()?;
+        settings.enforce_until = 0;
+        self.pinned.set_settings(&settings)?;
+        keep(state_dir, Change::Mode(Mode::Monitor));
         self.mode()
     }
 
@@ -190,12 +202,13 @@ fn stored_bypass(state_dir: &Path) -> Option<Bypass> {
 
 /// The kernel's word decides; the store remembers the reason. A rescue works without it too: why
 /// it does not know is only told.
-fn keep(state_dir: &Path, bypass: Option<Bypass>) {
+fn keep(state_dir: &Path, change: Change) {
     let is_new = !state_dir.join(FILE).exists();
-    if is_new && (bypass.is_none() || !state_dir.is_dir()) {
+    let worth_a_store = matches!(change, Change::Bypass(Some(_)));
+    if is_new && (!worth_a_store || !state_dir.is_dir()) {
         return;
     }
-    let kept = Store::open(state_dir).and_then(|mut store| store.commit(&[Change::Bypass(bypass)]));
+    let kept = Store::open(state_dir).and_then(|mut store| store.commit(&[change]));
     if let Err(error) = kept {
         tracing::warn!("the store does not know of it: {error}");
     }

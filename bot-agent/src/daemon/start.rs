@@ -29,7 +29,7 @@ use crate::{
     },
     exit_code::ExitCode,
     host::{self, protected::Finder},
-    rules::{rule::Origin, set::RuleSet},
+    rules::{mode::Mode, rule::Origin, set::RuleSet},
     store::{Bypass, Change, Store},
     stream::{FlowAssembler, Limits as StreamLimits},
 };
@@ -103,11 +103,16 @@ fn open(
     let Opened { datapath, adopted } =
         Datapath::open(&wishes::options(config, object::OBJECT), pins)?;
     let mut store = Store::open(&start.places.state_dir)?;
-    let stored = store.load()?;
+    let mut stored = store.load()?;
     let (rules, rebased) = RuleSet::load(stored.rules, stored.next_id, now);
     let mut changes: Vec<Change> = rebased.into_iter().map(Change::Put).collect();
-
     let kernel = datapath.settings()?;
+    if adopted && kernel.enforce_until == 0 && stored.mode == Some(Mode::Enforce) {
+        // `mode monitor` behind the back of an agent that did not live to store it.
+        changes.push(Change::Mode(Mode::Monitor));
+        stored.mode = Some(Mode::Monitor);
+    }
+
     let mode = ModeState::restore(
         wishes::mode(config, stored.mode),
         stored.bypass.clone(),
@@ -134,6 +139,7 @@ fn open(
         started: now.wall,
         filter,
         mode,
+        written: None,
         sink,
         interfaces: Interfaces::default(),
         assembler: FlowAssembler::new(StreamLimits::default()),

@@ -16,6 +16,7 @@ use crate::{
         set::RuleSet,
     },
     stream::Failure as HelloFailure,
+    wording::{many, verb},
 };
 
 impl Daemon {
@@ -79,13 +80,17 @@ pub(super) fn lost(counters: &[(Counter, Hits)]) -> Vec<String> {
     let reports = of(Channel::ReportBudget) + of(Channel::ReportRingFull);
     if reports > 0 {
         notes.push(format!(
-            "{reports} drop reports were not sent (budget or full ring): counters are exact, events are not"
+            "{} {} not sent (budget or full ring): counters are exact, events are not",
+            many(reports.into(), "drop report"),
+            verb(reports.into(), "was", "were")
         ));
     }
     let hellos = of(Channel::HelloBudget) + of(Channel::HelloRingFull) + of(Channel::FlowSlotBusy);
     if hellos > 0 {
         notes.push(format!(
-            "{hellos} segments of hellos were not copied (budget, full ring or busy flow table)"
+            "{} of hellos {} not copied (budget, full ring or busy flow table)",
+            many(hellos.into(), "segment"),
+            verb(hellos.into(), "was", "were")
         ));
     }
     notes
@@ -94,14 +99,16 @@ pub(super) fn lost(counters: &[(Counter, Hits)]) -> Vec<String> {
 /// How many rules of each kind there are.
 pub(super) fn count(rules: &RuleSet) -> RuleCounts {
     let mut counts = RuleCounts::default();
+    let mut protected = 0;
     for rule in rules.iter() {
         let Rule { action, origin, .. } = rule;
         match (origin, action) {
-            (Origin::Protected(_), _) => counts.protected += 1,
+            (Origin::Protected(_), _) => protected += 1,
             (_, RuleAction::Allow) => counts.allow += 1,
             (_, RuleAction::Block) => counts.block += 1,
         }
     }
+    counts.protected = Some(protected);
     counts
 }
 

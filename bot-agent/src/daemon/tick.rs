@@ -2,7 +2,11 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use super::{Daemon, mode::Ended, wishes};
+use super::{
+    Daemon,
+    mode::{Ended, WITHOUT_AGENT},
+    wishes,
+};
 use crate::{
     control::protocol::Failure,
     event::{Body, Bypass, ModeChange, RuleChange},
@@ -20,6 +24,7 @@ pub(super) type Troubles = BTreeMap<String, String>;
 impl Daemon {
     pub(super) fn tick(&mut self) {
         let now = host::now();
+        self.adopt_mode();
         self.expire_rules();
         self.expire_mode();
         if let Some(result) = self.filter.retry(now) {
@@ -60,6 +65,35 @@ impl Daemon {
         );
         if !ended.is_empty() {
             self.trouble_of("ending rules", &result);
+        }
+    }
+
+    /// A rescue that did not wait for the agent (`bypass`, `resume`, `mode monitor`) holds.
+    pub(super) fn adopt_mode(&mut self) {
+        let (Some(written), Ok(kernel)) = (self.written, self.filter.datapath.settings()) else {
+            return;
+        };
+        let kernel = (kernel.enforce_until, kernel.bypass_until);
+        let (mode, bypass) = self.mode.adopt(written, kernel, host::now());
+        self.written = Some(kernel);
+        let mut changes = Vec::new();
+        if mode {
+            changes.push(Change::Mode(self.mode.base()));
+            self.tell_mode(WITHOUT_AGENT);
+        }
+        if bypass {
+            changes.push(Change::Bypass(self.mode.bypass().cloned()));
+            let view = self.mode.view(host::now()).bypass;
+            self.emit(Body::Bypass(Bypass {
+                active: view.is_some(),
+                until: view.and_then(|bypass| bypass.until),
+                reason: WITHOUT_AGENT.into(),
+            }));
+        }
+        if !changes.is_empty() {
+            let stored = self.filter.store.commit(&changes);
+            let message = stored.err().map(|error| error.to_string());
+            self.trouble("storing the mode", message);
         }
     }
 

@@ -52,6 +52,29 @@ impl Datapath {
     }
 }
 
+/// Takes the filter off one interface or all of them, and leaves programs and tables: for when an
+/// agent uses them that does not answer. Returns the names of the interfaces that are free now.
+pub fn detach_links(pin_dir: &Path, iface: Option<&str>) -> Result<Vec<String>, AttachError> {
+    let Some(folder) = PinFolder::find(pin_dir)? else {
+        return Ok(Vec::new());
+    };
+    let interfaces = interface::list()?;
+    let mut names = Vec::new();
+    let mut pins = Vec::new();
+    for pin in link::scan(&folder)? {
+        let on = interfaces.iter().find(|interface| is_on(&pin, interface));
+        let Some(on) = on.filter(|on| iface.is_none_or(|iface| on.name == iface)) else {
+            continue;
+        };
+        if !names.contains(&on.name) {
+            names.push(on.name.clone());
+        }
+        pins.push(pin);
+    }
+    release(pins)?;
+    Ok(names)
+}
+
 /// Removes everything that any agent of any layout version pinned under `pin_dir`: links first,
 /// so that nothing filters by tables that go, then programs and tables, then the folders. Works
 /// with no daemon; one that runs must be stopped first.

@@ -40,7 +40,7 @@ pub mod tables;
 pub use apply::ApplyError;
 pub use attach::{Attached, XdpRequest, foreign_program};
 pub use attachment::Attachment;
-pub use detach::{Detached, detach_all};
+pub use detach::{Detached, detach_all, detach_links};
 pub use error::{AttachError, Error};
 pub use folder::{Owner, PinFolder};
 pub use fresh::FreshPins;

@@ -6,7 +6,7 @@ use std::{
 };
 
 use super::{Action, Body, Cause, Dropped, Event, Hello, RuleChange};
-use crate::rules::rule::RuleAction;
+use crate::{rules::rule::RuleAction, wording::many};
 
 /// The line without its time, for streams that carry one already (the journal).
 pub struct Brief<'a>(pub &'a Event);
@@ -97,10 +97,10 @@ fn write_dropped(f: &mut fmt::Formatter<'_>, dropped: &Dropped) -> fmt::Result {
     write_ends(f, dropped.src, dropped.sport, dropped.dst, dropped.dport)?;
     write!(
         f,
-        " {} on {}, {} packets",
+        " {} on {}, {}",
         dropped.protocol,
         Safe(&dropped.iface),
-        dropped.count
+        many(dropped.count.into(), "packet")
     )?;
     if dropped.outcome != "dropped" {
         write!(f, " ({})", dropped.outcome)?;

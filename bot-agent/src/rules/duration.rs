@@ -20,7 +20,7 @@ pub enum DurationError {
     #[error("`{0}` is no time at all; the shortest duration is 1s")]
     Zero(String),
     /// Beyond [`LONGEST`].
-    #[error("`{0}` is longer than 10 years (3650d); for no end at all use --permanent")]
+    #[error("`{0}` is longer than 10 years (3650d)")]
     TooLong(String),
 }
 
@@ -151,7 +151,7 @@ mod tests {
         }
         assert_eq!(
             parse("99999999999999999999s").unwrap_err().to_string(),
-            "`99999999999999999999s` is longer than 10 years (3650d); for no end at all use --permanent"
+            "`99999999999999999999s` is longer than 10 years (3650d)"
         );
     }
 

@@ -32,6 +32,19 @@ pub enum ParseError {
          (like 192.0.2.7, 198.51.100.0/24, 192.0.2.7-192.0.2.19 or 2001:db8::/32)"
     )]
     Syntax(String),
+    /// No text at all.
+    #[error("the target is empty")]
+    Empty,
+    /// An address with a length that its family does not have.
+    #[error("`{given}`: the prefix length of {family} is at most {longest}")]
+    Length {
+        /// The text as given.
+        given: String,
+        /// The family.
+        family: &'static str,
+        /// Its longest prefix.
+        longest: u8,
+    },
     /// The address part has bits beyond the length.
     #[error("`{given}` has host bits set; the network would be {network}")]
     HostBits {
@@ -200,7 +213,7 @@ impl FromStr for Prefix {
                 address: format!("{ip}{}", quoted(bits)),
             });
         }
-        let net: IpNet = text.parse().map_err(|_| ParseError::Syntax(quoted(text)))?;
+        let net: IpNet = text.parse().map_err(|_| no_net(text))?;
         let prefix = Self::from_net(net);
         if net.addr() != net.network() {
             return Err(ParseError::HostBits {
@@ -209,6 +222,29 @@ impl FromStr for Prefix {
             });
         }
         Ok(prefix)
+    }
+}
+
+/// What is wrong with a text that is no network.
+fn no_net(text: &str) -> ParseError {
+    if text.is_empty() {
+        return ParseError::Empty;
+    }
+    let parts = text.split_once('/');
+    let address = parts.and_then(|(address, _)| address.parse::<IpAddr>().ok());
+    let length = parts.and_then(|(_, length)| length.parse::<u32>().ok());
+    let (family, longest) = match address {
+        Some(IpAddr::V4(_)) => ("IPv4", 32),
+        Some(IpAddr::V6(_)) => ("IPv6", 128),
+        None => return ParseError::Syntax(quoted(text)),
+    };
+    if length.is_none_or(|length| length <= u32::from(longest)) {
+        return ParseError::Syntax(quoted(text));
+    }
+    ParseError::Length {
+        given: quoted(text),
+        family,
+        longest,
     }
 }
 
@@ -279,6 +315,22 @@ mod tests {
             error.to_string(),
             "`10.0.0.1/8` has host bits set; the network would be 10.0.0.0/8"
         );
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_text_is_named() {
+        let refusal = |text: &str| text.parse::<Prefix>().unwrap_err().to_string();
+        assert_eq!(refusal(""), "the target is empty");
+        assert_eq!(
+            refusal("10.0.0.0/33"),
+            "`10.0.0.0/33`: the prefix length of IPv4 is at most 32"
+        );
+        assert_eq!(
+            refusal("2001:db8::/129"),
+            "`2001:db8::/129`: the prefix length of IPv6 is at most 128"
+        );
+        assert!(refusal("10.0.0.0/x").contains("neither an address"));
+        assert!(refusal("10.0.0/8").contains("neither an address"));
     }
 
     #[test]

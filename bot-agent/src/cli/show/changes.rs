@@ -4,10 +4,11 @@
     reason = "`write!` into a String needs its result thrown away"
 )]
 
-use super::{grouped, grouped_count, many, rule};
+use super::rule;
 use crate::{
     control::view::{Changed, RuleView, Taken},
     event::render::Safe,
+    wording::{grouped, many, many_of, verb},
 };
 
 /// Rules that a sentence about many of them names.
@@ -17,14 +18,15 @@ const NAMED: usize = 10;
 pub(in crate::cli) fn preview(changed: &Changed) -> String {
     let count = changed.added + changed.replaced;
     let mut text = format!(
-        "{} for {} addresses",
-        many(count, "rule"),
-        grouped(changed.addresses)
+        "{} for {}",
+        many_of(count, "rule"),
+        many(changed.addresses, "address")
     );
     if changed.exempt > 0 {
         text.push_str(&format!(
-            "; {} of them stay exempt",
-            grouped(changed.exempt)
+            "; {} of them {} exempt",
+            grouped(changed.exempt),
+            verb(changed.exempt, "stays", "stay")
         ));
         text.push_str(&named(", by", &changed.exempt_by));
     }
@@ -45,19 +47,20 @@ pub(in crate::cli) fn changed(changed: &Changed) -> String {
     let count = changed.added + changed.replaced;
     let mut lines: Vec<String> = changed.rules.iter().take(NAMED).map(rule).collect();
     if count > NAMED {
-        lines.push(format!("and {} more rules", grouped_count(count - NAMED)));
+        lines.push(format!("and {}", many_of(count - NAMED, "more rule")));
     }
     if changed.replaced > 0 {
         lines.push(format!(
             "{} took the place of an earlier one",
-            many(changed.replaced, "rule")
+            many_of(changed.replaced, "rule")
         ));
     }
     if changed.exempt > 0 {
         let exempt = format!(
-            "{} of {} addresses stay exempt",
+            "{} of {} {} exempt",
             grouped(changed.exempt),
-            grouped(changed.addresses)
+            many(changed.addresses, "address"),
+            verb(changed.exempt, "stays", "stay")
         );
         lines.push(format!("{exempt}{}", named(", by", &changed.exempt_by)));
     }
@@ -85,18 +88,9 @@ pub(in crate::cli) fn taken(taken: &Taken) -> String {
         .collect();
     if taken.removed > NAMED {
         lines.push(format!(
-            "and {} more rules",
-            grouped_count(taken.removed - NAMED)
+            "and {}",
+            many_of(taken.removed - NAMED, "more rule")
         ));
-    }
-    for unknown in taken.unknown.iter().take(NAMED) {
-        lines.push(format!(
-            "{unknown}: no operator rule of exactly that target"
-        ));
-    }
-    if taken.unknown.len() > NAMED {
-        let more = taken.unknown.len() - NAMED;
-        lines.push(format!("and {} more without a rule", grouped_count(more)));
     }
     for still in taken.still.iter().take(NAMED) {
         lines.push(format!(
@@ -106,8 +100,8 @@ pub(in crate::cli) fn taken(taken: &Taken) -> String {
         ));
     }
     if taken.still.len() > NAMED {
-        let more = taken.still.len() - NAMED;
-        lines.push(format!("and {} more stay covered", grouped_count(more)));
+        let more = many_of(taken.still.len() - NAMED, "more target");
+        lines.push(format!("and {more} covered still"));
     }
     lines.join("\n")
 }

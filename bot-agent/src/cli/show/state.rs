@@ -4,7 +4,7 @@
     reason = "`write!` into a String needs its result thrown away"
 )]
 
-use super::{mode, mode_word, packets, rule, scope, seconds};
+use super::{counted, mode, mode_word, packets, rule, scope, seconds};
 use crate::{
     control::view::{Check, Effect, Interface, KernelVerdict, Status},
     event::{
@@ -78,7 +78,7 @@ pub(in crate::cli) fn status(status: &Status) -> String {
             agent.pid,
             Safe(&agent.config)
         ),
-        None => "not running (the kernel filters on; this is from its tables)".into(),
+        None => "no answer (the kernel filters on; this is from its tables)".into(),
     };
     let mut lines = vec![
         format!("agent       {agent}"),
@@ -95,10 +95,13 @@ pub(in crate::cli) fn status(status: &Status) -> String {
         lines.push("interfaces  none: nothing is filtered".into());
     }
     if let Some(rules) = &status.rules {
-        lines.push(format!(
-            "rules       {} block, {} allow, {} protected",
-            rules.block, rules.allow, rules.protected
-        ));
+        let kept = format!("rules       {} block, {} allow", rules.block, rules.allow);
+        lines.push(match rules.protected {
+            Some(protected) => format!("{kept}, {protected} protected"),
+            None => format!(
+                "{kept} by operators; only the agent knows the configured and protected ones"
+            ),
+        });
     }
     if let Some(ports) = &status.ports {
         let list = |ports: &[String]| {
@@ -116,7 +119,10 @@ pub(in crate::cli) fn status(status: &Status) -> String {
     for (family, counters) in &status.counters {
         for (number, (name, hits)) in counters.iter().enumerate() {
             let label = if number == 0 { family.as_str() } else { "" };
-            lines.push(format!("{label:<12}{name:<22} {}", packets(*hits)));
+            lines.push(format!(
+                "{label:<12}{name:<22} {}",
+                counted(family, name, *hits)
+            ));
         }
     }
     lines.extend(
