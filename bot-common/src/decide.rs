@@ -134,6 +134,13 @@ const fn is_neighbour_discovery(packet: &Packet) -> bool {
         && packet.hop_limit == 255
 }
 
+/// Whether the packet counts as a hit of its verdict: whether the verdict decided it. What is out of
+/// its scope or exempt does not.
+#[inline(always)]
+pub const fn is_hit(outcome: Outcome) -> bool {
+    is_reported(outcome) || matches!(outcome, Outcome::Allowed)
+}
+
 /// Whether the outcome is reported to the agent.
 #[inline(always)]
 pub const fn is_reported(outcome: Outcome) -> bool {

@@ -7,7 +7,7 @@ use bot_common::{
         counter::{Counter, Outcome},
         verdict::VerdictId,
     },
-    decide::{decide, in_force, is_reported},
+    decide::{decide, in_force, is_hit, is_reported},
     packet::walk_ethernet,
 };
 
@@ -36,11 +36,13 @@ pub(crate) fn run(ctx: &XdpContext) -> Option<Outcome> {
     let outcome = if id == VerdictId::NONE {
         Outcome::NoRule
     } else {
-        rules::hit(id, bytes);
         decide(&verdict, packet, ports::word, || {
             settings.mode_by(clock::now)
         })
     };
+    if is_hit(outcome) {
+        rules::hit(id, bytes);
+    }
     counters::bump(Counter::Outcome(outcome), bytes);
     if is_reported(outcome) {
         debug!(ctx, "verdict {} outcome {}", id.get(), outcome as u8);

@@ -4,6 +4,7 @@
 //! and affordable. A report that is lost is counted; a packet never waits for one.
 
 use aya_ebpf::{
+    helpers::generated,
     macros::map,
     maps::{PerCpuArray, RingBuf},
     programs::XdpContext,
@@ -11,7 +12,7 @@ use aya_ebpf::{
 use bot_common::{
     abi::{
         counter::{Channel, Counter, Outcome},
-        record::{BUDGET_REPORTS, Budget, DropReport, REPORT_SLOTS as SLOTS, ReportSlot},
+        record::{BUDGET_REPORTS, Budget, DropReport, REPORT_SLOTS as SLOTS, ReportSlot, slot_of},
         settings::Settings,
         verdict::VerdictId,
     },
@@ -44,7 +45,7 @@ pub(crate) fn send(
 ) {
     let now = clock::now();
     let tag = report_tag(settings.seed, &packet.src, outcome as u8);
-    let Some(slot) = REPORT_SLOTS.get_ptr_mut((tag >> 32) as u32 & (SLOTS - 1)) else {
+    let Some(slot) = REPORT_SLOTS.get_ptr_mut(slot_of(tag)) else {
         return;
     };
     // SAFETY: a value of a per-CPU map; this CPU alone writes it, and XDP does not nest on a CPU.
@@ -70,10 +71,18 @@ pub(crate) fn send(
         dport: packet.dport,
         protocol: packet.protocol,
         outcome: outcome as u8,
-        reserved: [0; 10],
+        cpu: cpu(),
+        reserved: [0; 8],
     });
     record.submit(0);
     counters::bump(Counter::Channel(Channel::ReportSent), wire_len);
+}
+
+/// The CPU that this runs on; there are fewer than 65,536.
+#[inline(always)]
+fn cpu() -> u16 {
+    // SAFETY: the helper takes nothing and returns a number.
+    unsafe { generated::bpf_get_smp_processor_id() as u16 }
 }
 
 /// Takes one record out of this CPU's budget for the ring at `index`.

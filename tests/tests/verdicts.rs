@@ -492,6 +492,28 @@ fn hits_are_counted_for_the_verdict_that_applied() {
 }
 
 #[test]
+fn what_a_verdict_does_not_decide_is_no_hit_of_it() {
+    let mut kernel = kernel!();
+    let services = kernel.rule("203.0.113.0/24", BLOCK_SERVICES);
+    let all = kernel.rule("198.51.100.0/24", BLOCK);
+    let frames = [
+        Frame::from("203.0.113.9").tcp(40000, flag::SYN_ACK),
+        Frame::from("203.0.113.9").tcp(443, flag::SYN),
+        Frame::from("198.51.100.9").tcp(22, flag::SYN),
+        Frame::from("198.51.100.9").tcp(40000, flag::SYN_ACK),
+    ];
+    for frame in frames {
+        kernel.run(Entry::Frags, &frame.bytes());
+    }
+    assert_eq!(kernel.hits(services).packets, 1, "the SYN, not the reply");
+    assert_eq!(
+        kernel.hits(all).packets,
+        1,
+        "the reply, not the failsafe port"
+    );
+}
+
+#[test]
 fn one_report_a_second_stands_for_all_drops_of_a_source() {
     let mut kernel = kernel!();
     let block = kernel.rule("198.51.100.0/24", BLOCK);

@@ -21,6 +21,7 @@ mod reload;
 mod rules;
 mod start;
 mod status;
+mod tails;
 mod tick;
 mod wishes;
 
@@ -43,7 +44,7 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 
-use self::{filter::Filter, interfaces::Interfaces, mode::ModeState};
+use self::{filter::Filter, interfaces::Interfaces, mode::ModeState, tails::Tails};
 pub use self::{
     interfaces::Wish,
     offline::{Offline, OfflineError},
@@ -81,6 +82,9 @@ struct Daemon {
     sink: Sink,
     interfaces: Interfaces,
     assembler: FlowAssembler,
+    tails: Tails,
+    /// The tables' secret, for the tags of sources.
+    seed: u64,
     finder: Finder,
     ports: PortSets,
     /// From when everything is in place and attached.
@@ -179,6 +183,11 @@ impl Daemon {
     }
 
     fn report(&mut self, report: &DropReport) {
+        let report = self.tails.report(report, self.seed);
+        self.dropped(&report);
+    }
+
+    fn dropped(&mut self, report: &DropReport) {
         let now = host::now();
         let cause = self.filter.cause(report.verdict, report.src, now);
         let names = self.interfaces.names();

@@ -16,6 +16,7 @@ use super::{
     mode::ModeState,
     notify::notify,
     prepare::{Prepared, prepare},
+    tails::Tails,
     tick::Troubles,
     wishes,
 };
@@ -143,6 +144,8 @@ fn open(
         sink,
         interfaces: Interfaces::default(),
         assembler: FlowAssembler::new(StreamLimits::default()),
+        tails: Tails::default(),
+        seed: kernel.seed,
         finder,
         ports: host::ports::PortSets::default(),
         running: false,

@@ -31,10 +31,24 @@ impl Daemon {
             self.trouble_of("enforcing the rules", &result);
         }
         self.look_at_host();
+        self.tell_tails();
         for outcome in self.assembler.expire(now.boot_ns) {
             self.outcome(&outcome);
         }
         self.sink.tick(now);
+    }
+
+    /// What bursts left folded when they ended.
+    fn tell_tails(&mut self) {
+        let slots = self.filter.datapath.report_slots();
+        let message = slots.as_ref().err().map(ToString::to_string);
+        self.trouble("reading the report slots", message);
+        for tail in self
+            .tails
+            .sweep(slots.unwrap_or_default(), host::now().boot_ns)
+        {
+            self.dropped(&tail);
+        }
     }
 
     /// Tells of a trouble when it begins and when it changes.

@@ -12,6 +12,7 @@ use bot_common::{
         counter::{COUNTERS, Counter, Hits},
         names,
         ports::{PORT_WORDS, PortWord},
+        record::{REPORT_SLOTS, ReportSlot},
         settings::Settings,
         verdict::{MAX_CHAIN, Verdict, VerdictId},
     },
@@ -32,6 +33,7 @@ pub struct Tables {
     verdicts: Array<MapData, [u8; size_of::<Verdict>()]>,
     hits: PerCpuArray<MapData, [u8; size_of::<Hits>()]>,
     counters: PerCpuArray<MapData, [u8; size_of::<Hits>()]>,
+    report_slots: PerCpuArray<MapData, [u8; size_of::<ReportSlot>()]>,
     pub(super) settings: Array<MapData, [u8; size_of::<Settings>()]>,
     pub(super) ports: Array<MapData, [u8; size_of::<PortWord>()]>,
     pub(super) written: Written,
@@ -87,6 +89,7 @@ impl Tables {
             verdicts: typed(map, names::MAP_VERDICTS)?,
             hits: typed(map, names::MAP_VERDICT_HITS)?,
             counters: typed(map, names::MAP_COUNTERS)?,
+            report_slots: typed(map, names::MAP_REPORT_SLOTS)?,
             settings: typed(map, names::MAP_SETTINGS)?,
             ports: typed(map, names::MAP_PORTS)?,
             written: Written::default(),
@@ -152,6 +155,24 @@ impl Tables {
                 Ok((counter, sum(&values)))
             })
             .collect()
+    }
+
+    /// The slots in which drops are folded, of every CPU, with CPU and index; those in use.
+    pub fn report_slots(&self) -> Result<Vec<((u16, u32), ReportSlot)>, TableError> {
+        let mut slots = Vec::new();
+        for index in 0..REPORT_SLOTS {
+            let values = self
+                .report_slots
+                .get(&index, 0)
+                .map_err(reading(names::MAP_REPORT_SLOTS))?;
+            for (cpu, bytes) in (0..).zip(values.iter()) {
+                let slot: ReportSlot = transmute!(*bytes);
+                if slot.tag != 0 {
+                    slots.push(((cpu, index), slot));
+                }
+            }
+        }
+        Ok(slots)
     }
 
     /// Hits of each id, summed over the CPUs, in the order asked.

@@ -30,8 +30,10 @@ pub struct DropReport {
     pub protocol: u8,
     /// [`crate::abi::counter::Outcome`] code.
     pub outcome: u8,
+    /// The CPU that reports; its slot at [`slot_of`] the source's tag was emptied by this report.
+    pub cpu: u16,
     /// Zero.
-    pub reserved: [u8; 10],
+    pub reserved: [u8; 8],
 }
 
 /// Folds the drops of one source and outcome within a second. Lossy by design: another source
@@ -51,6 +53,13 @@ pub struct ReportSlot {
 
 /// Slots per CPU.
 pub const REPORT_SLOTS: u32 = 256;
+
+/// The slot of a tag ([`crate::hash::report_tag`]), below [`REPORT_SLOTS`].
+#[inline(always)]
+#[expect(clippy::cast_possible_truncation, reason = "the upper half is wanted")]
+pub const fn slot_of(tag: u64) -> u32 {
+    (tag >> 32) as u32 & (REPORT_SLOTS - 1)
+}
 
 /// What one CPU may still send in the current second.
 #[derive(
