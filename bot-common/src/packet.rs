@@ -413,3 +413,36 @@ fn payload(packet: &mut Packet, from: usize, end: usize) {
     packet.payload_offset = from as u32;
     packet.payload_len = (end - from) as u32;
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// Whatever the bytes: no panic, and a payload that lies within them.
+        #[test]
+        fn any_bytes_are_walked(
+            link in prop::collection::vec(any::<u8>(), 12),
+            ethertype in prop::sample::select(&[
+                ETHERTYPE_IPV4, ETHERTYPE_IPV6, ETHERTYPE_VLAN, ETHERTYPE_SERVICE_VLAN, 0x0806,
+            ][..]),
+            first in prop::sample::select(&[0x45u8, 0x46, 0x4f, 0x60, 0x00][..]),
+            rest in prop::collection::vec(any::<u8>(), 0..200),
+        ) {
+            let mut frame = [0; 300];
+            let head = link.iter().copied().chain(ethertype.to_be_bytes()).chain([first]);
+            let len = frame.iter_mut().zip(head.chain(rest)).map(|(to, byte)| *to = byte).count();
+            let frame = &frame[..len];
+            let mut packet = Packet::default();
+            for walked in [walk_ethernet(frame, &mut packet), walk_ip(frame, 14, &mut packet)] {
+                if walked.is_ok() {
+                    let end = packet.payload_offset + packet.payload_len;
+                    prop_assert!(end as usize <= len);
+                    prop_assert_eq!(packet.reject().is_some(), packet.transport() == Transport::Unreadable);
+                }
+            }
+        }
+    }
+}

@@ -88,9 +88,14 @@ impl Kernel {
     /// Loads both entry points with small tables, in enforce mode, with ports 80 and 443 served,
     /// 443 a hello port and 22 a failsafe port.
     pub fn load() -> Self {
+        Self::load_with(0)
+    }
+
+    /// The same with the debug channel at an aya-log level; 0 is off.
+    pub fn load_with(log_level: u8) -> Self {
         let object = OBJECT.expect(MISSING);
         let mut ebpf = EbpfLoader::new()
-            .override_global(names::GLOBAL_LOG_LEVEL, &0u8, true)
+            .override_global(names::GLOBAL_LOG_LEVEL, &log_level, true)
             .map_max_entries(names::MAP_PREFIXES, 1 << 16)
             .load(object)
             .expect("the object loads");

@@ -483,7 +483,9 @@ fn another_ones_program_is_left_alone_unless_replaced() {
     assert!(error.to_string().contains("--replace"), "{error}");
     assert_eq!(world.program(), Some(theirs));
     let folder = PinFolder::open(&world.bpffs.pin_dir()).unwrap();
-    let seen = world.host.run(|| foreign_program(IFACE, &folder).unwrap());
+    let seen = world
+        .host
+        .run(|| foreign_program(IFACE, Some(&folder)).unwrap());
     assert_eq!(seen.unwrap().to_string(), error.to_string());
 
     let attached = world
@@ -494,7 +496,7 @@ fn another_ones_program_is_left_alone_unless_replaced() {
     assert!(
         world
             .host
-            .run(|| foreign_program(IFACE, &folder).unwrap().is_none())
+            .run(|| foreign_program(IFACE, Some(&folder)).unwrap().is_none())
     );
 }
 

@@ -14,7 +14,9 @@ use crate::{
     exit_code::ExitCode,
 };
 
-/// Filter an interface (until the agent stops; for good: `interfaces` in the configuration)
+/// Filter an interface, until `detach` or a reboot (for good: `interfaces` in the configuration)
+///
+/// It is filtered on when the agent stops, and taken over by the next one.
 #[derive(clap::Args, Clone, Debug)]
 #[command(help_template = super::HELP, override_usage = "bot-agent attach [OPTIONS] <IFACE>", after_help = "\
 Examples:

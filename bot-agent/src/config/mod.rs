@@ -195,14 +195,11 @@ impl Config {
         path: &Path,
         conf_d: Option<&Path>,
     ) -> Result<(Self, Places), ConfigError> {
-        let beside = path.with_file_name("conf.d");
-        let mut files = vec![path.to_owned()];
-        files.extend(snippets(conf_d.unwrap_or(&beside))?);
         let read = |file: PathBuf| match fs::read_to_string(&file) {
             Ok(text) => Ok((file, text)),
             Err(error) => Err(ConfigError::file(&file, error.to_string())),
         };
-        let texts = files.into_iter().map(read);
+        let texts = files(path, conf_d)?.into_iter().map(read);
         Self::from_texts(texts.collect::<Result<_, _>>()?)
     }
 
@@ -217,6 +214,14 @@ impl Default for Config {
     fn default() -> Self {
         resolve::defaults()
     }
+}
+
+/// The files that [`Config::load`] reads, the main one first.
+pub fn files(path: &Path, conf_d: Option<&Path>) -> Result<Vec<PathBuf>, ConfigError> {
+    let beside = path.with_file_name("conf.d");
+    let mut files = vec![path.to_owned()];
+    files.extend(snippets(conf_d.unwrap_or(&beside))?);
+    Ok(files)
 }
 
 /// The `*.toml` files of a folder in order of name, hidden ones left out.

@@ -213,25 +213,21 @@ impl Daemon {
     }
 
     fn detach(&mut self, iface: Option<&str>) -> Result<Response, Failure> {
-        let names: Vec<String> = match iface {
-            Some(iface) => vec![iface.to_owned()],
-            None => self.interfaces.wanted().map(str::to_owned).collect(),
+        let datapath = &mut self.filter.datapath;
+        let events = if let Some(name) = iface {
+            let event = self.interfaces.remove(datapath, name, "asked for");
+            let event = event.map_err(|error| failure(&error))?.ok_or_else(|| {
+                Failure::new(
+                    FailureCode::Invalid,
+                    format!("{name} is not filtered (`bot-agent status` lists what is)"),
+                )
+            })?;
+            vec![event]
+        } else {
+            let events = self.interfaces.remove_all(datapath);
+            events.map_err(|error| failure(&error))?
         };
-        for name in &names {
-            let event = self
-                .interfaces
-                .remove(&mut self.filter.datapath, name, "asked for")
-                .map_err(|error| failure(&error))?;
-            match event {
-                Some(event) => self.emit(event),
-                None => {
-                    return Err(Failure::new(
-                        FailureCode::Invalid,
-                        format!("{name} is not filtered (`bot-agent status` lists what is)"),
-                    ));
-                }
-            }
-        }
+        self.emit_all(events);
         Ok(Response::Attached(self.interfaces.view()))
     }
 

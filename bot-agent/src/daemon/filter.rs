@@ -43,6 +43,8 @@ pub(super) struct Filter {
     owners: HashMap<VerdictId, Owner>,
     kept_hits: BTreeMap<RuleId, Hits>,
     retry_at: Option<u64>,
+    /// Whether the kernel may hold something else than `enforced`.
+    in_between: bool,
 }
 
 impl Filter {
@@ -53,7 +55,7 @@ impl Filter {
         limits: Limits,
         rules: RuleSet,
     ) -> Result<Self, TableError> {
-        let enforced = read_back(&datapath, limits)?;
+        let enforced = Enforced::from_kernel(limits, datapath.prefixes()?, &datapath.verdicts()?);
         Ok(Self {
             datapath,
             store,
@@ -63,6 +65,7 @@ impl Filter {
             owners: HashMap::new(),
             kept_hits: BTreeMap::new(),
             retry_at: None,
+            in_between: false,
         })
     }
 
@@ -157,12 +160,9 @@ impl Filter {
         if self.retry_at.is_none_or(|at| now.boot_ns < at) {
             return None;
         }
-        match read_back(&self.datapath, self.limits) {
-            Ok(enforced) => self.enforced = enforced,
-            Err(error) => {
-                self.retry_at = Some(now.boot_ns.saturating_add(RETRY_NS));
-                return Some(Err(failed(error.to_string())));
-            }
+        if let Err(error) = self.read_back(now) {
+            self.retry_at = Some(now.boot_ns.saturating_add(RETRY_NS));
+            return Some(Err(failed(error.to_string())));
         }
         Some(self.enforce(now))
     }
@@ -239,7 +239,9 @@ impl Filter {
 
     fn carry_out(&mut self, mut plan: Plan) -> Result<(), crate::datapath::ApplyError> {
         self.keep_hits(&mut plan.enforced);
-        self.datapath.apply(&plan.steps)?;
+        self.datapath
+            .apply(&plan.steps)
+            .inspect_err(|_| self.in_between = true)?;
         self.enforced = plan.enforced;
         self.owners = self.enforced.owners().collect();
         Ok(())
@@ -260,14 +262,23 @@ impl Filter {
         }
     }
 
+    /// Reads what the kernel holds, if that is not known. Ids rest from then on: reading it again
+    /// each time would never let them.
+    fn read_back(&mut self, now: Now) -> Result<(), TableError> {
+        if self.in_between {
+            let (prefixes, verdicts) = (self.datapath.prefixes()?, self.datapath.verdicts()?);
+            self.enforced = Enforced::read_anew(self.limits, prefixes, &verdicts, now);
+            self.in_between = false;
+        }
+        Ok(())
+    }
+
     /// After a refusal: the kernel holds something in between.
     fn read_anew(&mut self, now: Now) {
-        let again = read_back(&self.datapath, self.limits)
+        let again = self
+            .read_back(now)
             .map_err(|error| failed(error.to_string()))
-            .and_then(|enforced| {
-                self.enforced = enforced;
-                self.enforce(now)
-            });
+            .and_then(|()| self.enforce(now));
         if let Err(error) = again {
             self.retry_at = Some(now.boot_ns.saturating_add(RETRY_NS));
             tracing::warn!("the kernel's table is not what the rules say yet: {error}");
@@ -287,14 +298,6 @@ pub(super) fn ids_of(first: VerdictId, chain: &[Verdict]) -> Vec<VerdictId> {
         .chain(beneath)
         .take(chain.len())
         .collect()
-}
-
-fn read_back(datapath: &Datapath, limits: Limits) -> Result<Enforced, TableError> {
-    Ok(Enforced::from_kernel(
-        limits,
-        datapath.prefixes()?,
-        &datapath.verdicts()?,
-    ))
 }
 
 fn add(sum: &mut Hits, more: Hits) {

@@ -27,6 +27,8 @@ pub struct Wish {
 pub(super) struct Interfaces {
     wanted: BTreeMap<String, Wish>,
     attached: BTreeMap<String, Attachment>,
+    /// Wanted names whose device has another name now, and that name.
+    moved: BTreeMap<String, String>,
     /// Those that no earlier agent had attached to.
     fresh: Vec<String>,
     /// Why a wanted interface is not filtered; told once, not each time it is tried.
@@ -40,6 +42,23 @@ impl Interfaces {
         attached
             .map(|attachment| (attachment.ifindex, attachment.iface.clone()))
             .collect()
+    }
+
+    /// Wants nothing any more, and detaches from everything, whoever attached it.
+    pub(super) fn remove_all(&mut self, datapath: &mut Datapath) -> Result<Vec<Body>, AttachError> {
+        let mut names = datapath.detach_every()?;
+        names.extend(std::mem::take(self).wanted.into_keys());
+        names.sort_unstable();
+        names.dedup();
+        Ok(names
+            .into_iter()
+            .map(|iface| {
+                Body::Detach(Detach {
+                    iface,
+                    reason: "asked for".into(),
+                })
+            })
+            .collect())
     }
 
     /// Wanted interfaces.
@@ -87,6 +106,8 @@ impl Interfaces {
         let wanted = self.wanted.remove(iface).is_some();
         self.failed.remove(iface);
         self.attached.remove(iface);
+        self.moved
+            .retain(|before, now| before != iface && now != iface);
         self.fresh.retain(|fresh| fresh != iface);
         let detached = datapath.detach(iface)?;
         Ok((wanted || detached).then(|| {
@@ -150,6 +171,18 @@ impl Interfaces {
     /// as before.
     fn renamed(&mut self, before: &str, now: &str, mut attachment: Attachment) -> Body {
         let wish = self.wanted.get(before).copied().unwrap_or_default();
+        let first = self.moved.iter().find(|(_, name)| *name == before);
+        let first = first.map(|(first, _)| first.clone());
+        if first.is_some() {
+            // The name in between was wanted for this device only.
+            self.wanted.remove(before);
+        }
+        let first = first.unwrap_or_else(|| before.to_owned());
+        if first == now {
+            self.moved.remove(now);
+        } else {
+            self.moved.insert(first, now.to_owned());
+        }
         self.wanted.insert(now.to_owned(), wish);
         now.clone_into(&mut attachment.iface);
         self.attached.insert(now.to_owned(), attachment);
@@ -158,13 +191,17 @@ impl Interfaces {
         ))
     }
 
-    /// For people.
+    /// For people. A wanted name whose device is filtered under another name is not missing.
     pub(super) fn view(&self) -> Vec<Interface> {
         let attached = self.attached.values().map(view_of);
         let missing = self
             .wanted
             .keys()
             .filter(|iface| !self.attached.contains_key(*iface))
+            .filter(|iface| {
+                let now = self.moved.get(*iface);
+                now.is_none_or(|now| !self.attached.contains_key(now))
+            })
             .map(|iface| Interface {
                 iface: iface.clone(),
                 ifindex: interface::by_name(iface)
@@ -203,6 +240,8 @@ impl Interfaces {
                  because the driver refused: {why}"
             )));
         }
+        // A new device of the old name: both are there now.
+        self.moved.remove(iface);
         if !attached.adopted {
             self.fresh.push(iface.to_owned());
         }

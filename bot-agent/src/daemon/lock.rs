@@ -11,6 +11,9 @@ use std::{
 
 use rustix::fs::{FlockOperation, flock};
 
+/// The file in a run folder.
+pub(super) const FILE: &str = "lock";
+
 /// A held lock.
 #[derive(Debug)]
 pub struct Lock(#[expect(dead_code, reason = "held, not read")] File);
@@ -38,7 +41,7 @@ pub enum LockError {
 
 /// Locks a run folder by the file `lock` in it, which names this process.
 pub fn run_dir(dir: &Path) -> Result<Lock, LockError> {
-    let path = dir.join("lock");
+    let path = dir.join(FILE);
     let failed = |source| LockError::Io {
         path: path.clone(),
         source,

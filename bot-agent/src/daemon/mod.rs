@@ -3,16 +3,20 @@
 //! Everything else sends it commands (the control socket) or wakes it (rings, netlink, the clock,
 //! signals). No error of any of them ends it: each becomes one `error` event.
 
+mod access;
+mod belongings;
 mod check;
 mod commands;
 pub mod edit;
 mod filter;
 mod interfaces;
 pub mod lock;
+mod made;
 pub mod mode;
 mod notify;
 mod observe;
 mod offline;
+mod prepare;
 mod reload;
 mod rules;
 mod start;

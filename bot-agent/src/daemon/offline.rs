@@ -1,11 +1,13 @@
 //! The filter without an agent: what the pinned tables and the store say, and the switches that
 //! must work in an emergency.
 
-use std::{net::IpAddr, path::Path, time::Duration};
+use std::{fs, io, net::IpAddr, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
 use bot_common::abi::verdict::{Action, VerdictId};
+use rustix::process::{Gid, Uid};
 
 use super::{
+    belongings::in_state_dir,
     check::{Facts, check},
     filter::ids_of,
     interfaces::view_of,
@@ -18,12 +20,16 @@ use crate::{
         view::{Check, ModeView, RuleCounts, Status, counters},
     },
     datapath::{Error, Pinned, TableError},
-    host::{self, privilege},
+    host::{
+        self,
+        ownership::{Ids, give},
+        privilege,
+    },
     rules::{
         rule::{Rule, RuleAction},
         set::RuleSet,
     },
-    store::{Change, FILE, Store},
+    store::{Bypass, Change, FILE, Store},
 };
 
 /// The pinned tables.
@@ -78,9 +84,13 @@ impl Offline {
         let rules = stored_rules(state_dir)
             .map_err(|note| notes.push(note))
             .ok();
+        let mut mode = self.mode()?;
+        if let Some(bypass) = &mut mode.bypass {
+            bypass.reason = stored_bypass(state_dir).map(|bypass| bypass.reason);
+        }
         Ok(Status {
             agent: None,
-            mode: self.mode()?,
+            mode,
             interfaces,
             // What is protected is known to the agent alone.
             rules: rules.as_ref().map(|rules| RuleCounts {
@@ -183,13 +193,35 @@ fn stored_rules(state_dir: &Path) -> Result<RuleSet, String> {
     Ok(rules)
 }
 
-/// The kernel's word decides; the store only remembers the reason.
-fn keep(state_dir: &Path, change: Change) {
+fn stored_bypass(state_dir: &Path) -> Option<Bypass> {
     if !state_dir.join(FILE).exists() {
+        return None;
+    }
+    Store::open(state_dir).ok()?.load().ok()?.bypass
+}
+
+/// The kernel's word decides; the store remembers the reason. A rescue works without it too: why
+/// it does not know is only told.
+fn keep(state_dir: &Path, change: Change) {
+    let is_new = !state_dir.join(FILE).exists();
+    if is_new && (!matches!(change, Change::Bypass(Some(_))) || !state_dir.is_dir()) {
         return;
     }
     let kept = Store::open(state_dir).and_then(|mut store| store.commit(&[change]));
     if let Err(error) = kept {
         tracing::warn!("the store does not know of it: {error}");
     }
+    if is_new && let Err(error) = give_like(state_dir) {
+        tracing::warn!("{}: {error}", state_dir.display());
+    }
+}
+
+/// A store that root makes here must be the agent's, as the folder is.
+fn give_like(state_dir: &Path) -> io::Result<()> {
+    let folder = fs::metadata(state_dir)?;
+    let owner = Ids {
+        uid: Uid::from_raw(folder.uid()),
+        gid: Gid::from_raw(folder.gid()),
+    };
+    give(state_dir, owner, false, in_state_dir)
 }

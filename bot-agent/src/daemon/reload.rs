@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, rules::failed, wishes};
+use super::{Daemon, access, rules::failed, wishes};
 use crate::{
     config::Config,
     control::protocol::{Failure, FailureCode},
@@ -23,8 +23,13 @@ impl Daemon {
 
     /// Puts the configuration file into force; says what was done.
     pub(super) fn reload(&mut self) -> Result<String, Failure> {
-        let config = Config::load(&self.config_path, None)
-            .map_err(|error| Failure::new(FailureCode::BadConfig, error.to_string()))?;
+        let config =
+            Config::load(&self.config_path, None).map_err(|error| {
+                match access::obstacle(&self.config_path) {
+                    Some(why) => Failure::new(FailureCode::MissingPrivilege, why),
+                    None => Failure::new(FailureCode::BadConfig, error.to_string()),
+                }
+            })?;
         let before = Arc::clone(&self.config);
         let file = if config.log == before.log {
             None

@@ -1,44 +1,37 @@
 //! From a configuration to a running agent.
 //!
-//! What needs root comes first, while there is one thread; then the privileges go. The tables are
-//! filled before anything is attached, so that from its first packet on an interface is filtered
+//! What needs root comes first ([`prepare`]). A start that fails takes back what it made. The tables
+//! are filled before anything is attached, so that from its first packet on an interface is filtered
 //! by the rules that are, and an adopted one never by anything else.
 
-use std::{
-    fs::{self, DirBuilder},
-    os::unix::{fs::DirBuilderExt as _, net::UnixListener as StdListener},
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{fs, os::unix::net::UnixListener as StdListener, path::PathBuf, sync::Arc};
 
 use anyhow::Context as _;
-use rustix::process::{Gid, Uid};
 use tokio::net::UnixListener;
 
 use super::{
     Daemon, Wakers, Wish,
     filter::Filter,
     interfaces::Interfaces,
-    lock::{self, Lock},
     mode::ModeState,
     notify::notify,
+    prepare::{Prepared, prepare},
     tick::Troubles,
     wishes,
 };
 use crate::{
     cli::global::Places,
     config::Config,
-    control::{protocol::Mode, server::bind},
-    datapath::{Datapath, Opened, PinFolder, folder::Owner, object},
-    event::{Body, Note, console::Console, file::LogFile, recent::RECENT_EVENTS, sink::Sink},
-    exit_code::ExitCode,
-    host::{
-        self,
-        privilege::{self, User},
-        protected::Finder,
+    control::protocol::Mode,
+    datapath::{Datapath, Opened, PinFolder, object},
+    event::{
+        Body, Bypass as BypassEvent, Note, console::Console, file::LogFile, recent::RECENT_EVENTS,
+        sink::Sink,
     },
+    exit_code::ExitCode,
+    host::{self, protected::Finder},
     rules::{rule::Origin, set::RuleSet},
-    store::{Change, Store},
+    store::{Bypass, Change, Store},
     stream::{FlowAssembler, Limits as StreamLimits},
 };
 
@@ -72,13 +65,22 @@ pub fn run(start: &Start) -> anyhow::Result<ExitCode> {
             finder,
             listener,
             locks,
+            // Dropped after the daemon, before the locks.
+            mut made,
             warnings,
         } = prepared;
         let mut daemon = open(start, console, pins, finder)?;
         daemon.emit_all(warnings);
-        daemon.attach_all(start)?;
-        let listener = UnixListener::from_std(listener)?;
-        let wakers = Wakers::new(&mut daemon, listener)?;
+        let wakers = match daemon.begin(start, listener) {
+            Ok(wakers) => wakers,
+            Err(error) => {
+                // What an earlier agent attached stays.
+                let undone = daemon.interfaces.undo(&mut daemon.filter.datapath);
+                daemon.emit_all(undone);
+                return Err(error);
+            }
+        };
+        made.keep();
         daemon.tell_start();
         notify("READY=1");
         let code = daemon.serve(wakers).await;
@@ -89,120 +91,6 @@ pub fn run(start: &Start) -> anyhow::Result<ExitCode> {
         drop(locks);
         code
     })
-}
-
-/// What was made with root's rights.
-struct Prepared {
-    pins: PinFolder,
-    finder: Finder,
-    listener: StdListener,
-    locks: Vec<Lock>,
-    warnings: Vec<Body>,
-}
-
-fn prepare(start: &Start) -> anyhow::Result<Prepared> {
-    let Places {
-        run_dir,
-        socket,
-        pin_dir,
-        state_dir,
-    } = &start.places;
-    let mut warnings = Vec::new();
-    let user = user(&start.config, &mut warnings)?;
-    make_folder(run_dir, 0o755, user.as_ref())?;
-    let mut locks = vec![lock::run_dir(run_dir)?];
-
-    let finder = Finder::new()?;
-    let pins = if privilege::is_root() {
-        let owner = user
-            .as_ref()
-            .map_or(Owner { uid: 0, gid: 0 }, |user| Owner {
-                uid: user.uid,
-                gid: user.gid,
-            });
-        PinFolder::prepare(pin_dir, owner)?
-    } else {
-        PinFolder::open(pin_dir)?
-    };
-    locks.extend(lock::pin_dir(pin_dir)?);
-    make_folder(state_dir, 0o750, user.as_ref())?;
-    if let Some(folder) = start.config.log.file.as_deref().and_then(Path::parent) {
-        make_folder(folder, 0o750, user.as_ref())?;
-    }
-    let listener = listen(socket, &start.config, user.as_ref())?;
-    match &user {
-        Some(user) => privilege::drop_to(user)?,
-        None => privilege::confine()?,
-    }
-    Ok(Prepared {
-        pins,
-        finder,
-        listener,
-        locks,
-        warnings,
-    })
-}
-
-/// The user to become: nobody else unless this is root.
-fn user(config: &Config, warnings: &mut Vec<Body>) -> anyhow::Result<Option<User>> {
-    if !privilege::is_root() || config.agent.user == "root" {
-        return Ok(None);
-    }
-    match User::find(&config.agent.user) {
-        Ok(user) => Ok(Some(user)),
-        Err(error @ privilege::Error::NoSuchUser(_))
-            if config.agent.user == Config::default().agent.user =>
-        {
-            // A first try on a host without the package: less separated, but confined all the same.
-            warnings.push(Body::error(format!(
-                "{error}; until then the agent runs as root with its capabilities reduced"
-            )));
-            Ok(None)
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// Makes a folder that is missing; an existing one keeps its mode, and its owner unless that is
-/// root and the agent will be somebody else.
-fn make_folder(path: &Path, mode: u32, user: Option<&User>) -> anyhow::Result<()> {
-    let missing = !path.exists();
-    DirBuilder::new()
-        .recursive(true)
-        .mode(mode)
-        .create(path)
-        .with_context(|| format!("cannot make the folder {}", path.display()))?;
-    if let Some(user) = user
-        && missing
-    {
-        give(path, user)?;
-    }
-    Ok(())
-}
-
-fn give(path: &Path, user: &User) -> anyhow::Result<()> {
-    let owner = (Uid::from_raw(user.uid), Gid::from_raw(user.gid));
-    rustix::fs::chown(path, Some(owner.0), Some(owner.1))
-        .with_context(|| format!("cannot give {} to {}", path.display(), user.name))
-}
-
-fn listen(socket: &Path, config: &Config, user: Option<&User>) -> anyhow::Result<StdListener> {
-    let group = match &config.control.group {
-        Some(name) => {
-            let group = nix::unistd::Group::from_name(name)
-                .with_context(|| format!("cannot look up the group {name}"))?
-                .with_context(|| {
-                    format!(
-                        "there is no group `{name}` (control.group); `groupadd {name}` makes it"
-                    )
-                })?;
-            Some(Gid::from_raw(group.gid.as_raw()))
-        }
-        None => user.map(|user| Gid::from_raw(user.gid)),
-    };
-    let owner = user.map(|user| Uid::from_raw(user.uid));
-    bind(socket, owner, group)
-        .with_context(|| format!("cannot make the control socket {}", socket.display()))
 }
 
 fn open(
@@ -225,14 +113,18 @@ fn open(
         changes.push(Change::Mode(Mode::Monitor));
         stored.mode = Some(Mode::Monitor);
     }
-    let mut trouble = store.commit(&changes).err().map(|error| error.to_string());
 
     let mode = ModeState::restore(
         wishes::mode(config, stored.mode),
-        stored.bypass,
+        stored.bypass.clone(),
         adopted.then_some(&kernel),
         now,
     );
+    if mode.bypass() != stored.bypass.as_ref() {
+        // It began or ended while no agent ran: so that it does after a reboot too.
+        changes.push(Change::Bypass(mode.bypass().cloned()));
+    }
+    let mut trouble = store.commit(&changes).err().map(|error| error.to_string());
     let file = match wishes::log_file(config).map(LogFile::open).transpose() {
         Ok(file) => file,
         Err(error) => {
@@ -258,6 +150,7 @@ fn open(
         troubles: Troubles::new(),
     };
     daemon.trouble("starting", trouble);
+    daemon.tell_bypass(stored.bypass.as_ref());
     daemon.fill()?;
     Ok(daemon)
 }
@@ -278,14 +171,20 @@ impl Daemon {
         Ok(())
     }
 
+    /// Attaches, and gets ready to be asked.
+    fn begin(&mut self, start: &Start, listener: StdListener) -> anyhow::Result<Wakers> {
+        self.attach_all(start)?;
+        Wakers::new(self, UnixListener::from_std(listener)?)
+    }
+
     /// Interfaces of the command line must work. Configured ones may come later, but a foreign
     /// program on one is for the operator to decide.
     fn attach_all(&mut self, start: &Start) -> anyhow::Result<()> {
         let wish = start.wish.unwrap_or_else(|| wishes::wish(&self.config));
         for iface in &start.interfaces {
             let datapath = &mut self.filter.datapath;
-            let events = self.interfaces.add(datapath, iface, wish);
-            self.attached(events)?;
+            let events = self.interfaces.add(datapath, iface, wish)?;
+            self.emit_all(events);
         }
         for iface in &Arc::clone(&self.config).agent.interfaces {
             if start.interfaces.contains(iface) {
@@ -302,7 +201,7 @@ impl Daemon {
                         )),
                     );
                 }
-                events => self.attached(events)?,
+                events => self.emit_all(events?),
             }
         }
         self.take_over(wish);
@@ -333,23 +232,28 @@ impl Daemon {
         }
     }
 
-    /// On an error takes back what this start attached: what an earlier agent attached stays.
-    fn attached(
-        &mut self,
-        events: Result<Vec<Body>, crate::datapath::AttachError>,
-    ) -> anyhow::Result<()> {
-        match events {
-            Ok(events) => {
-                self.emit_all(events);
-                Ok(())
+    /// What began, goes on or ended while no agent was there to tell.
+    fn tell_bypass(&mut self, stored: Option<&Bypass>) {
+        let view = self.mode.view(host::now()).bypass;
+        let (active, reason) = match (&view, stored) {
+            (Some(view), _) => {
+                let reason = view.reason.as_deref().unwrap_or_default();
+                (
+                    true,
+                    format!("{reason} (in force at the start of the agent)"),
+                )
             }
-            Err(error) => {
-                for body in self.interfaces.undo(&mut self.filter.datapath) {
-                    self.emit(body);
-                }
-                Err(error.into())
+            (None, Some(stored)) => {
+                let reason = &stored.reason;
+                (false, format!("ended while no agent ran ({reason})"))
             }
-        }
+            (None, None) => return,
+        };
+        self.emit(Body::Bypass(BypassEvent {
+            active,
+            until: view.and_then(|view| view.until),
+            reason,
+        }));
     }
 
     fn tell_start(&mut self) {

@@ -285,16 +285,17 @@ impl Datapath {
 }
 
 /// The XDP program on an interface that is not ours, with its name where it may be asked for (root
-/// only). For a look before the privileges are dropped.
+/// only). For a look before the privileges are dropped; without a pin folder nothing is ours.
 pub fn foreign_program(
     iface: &str,
-    folder: &PinFolder,
+    folder: Option<&PinFolder>,
 ) -> Result<Option<AttachError>, AttachError> {
     let interface = find(iface)?;
     let Some(occupant) = interface.xdp else {
         return Ok(None);
     };
-    let ours = link::scan(folder)?.iter().any(|pin| is_on(pin, &interface));
+    let pins = folder.map(link::scan).transpose()?.unwrap_or_default();
+    let ours = pins.iter().any(|pin| is_on(pin, &interface));
     Ok((!ours).then(|| foreign(iface, occupant)))
 }
 

@@ -44,18 +44,29 @@ impl Datapath {
     }
 }
 
+impl Datapath {
+    /// Takes the filter off every interface, those of other network namespaces included, and
+    /// removes the links of interfaces that are gone. Names, or indexes where no name is known here.
+    pub fn detach_every(&mut self) -> Result<Vec<String>, AttachError> {
+        release_all(&self.folder)
+    }
+}
+
 /// Takes the filter off one interface or all of them, and leaves programs and tables: for when an
 /// agent uses them that does not answer. Returns the names of the interfaces that are free now.
 pub fn detach_links(pin_dir: &Path, iface: Option<&str>) -> Result<Vec<String>, AttachError> {
     let Some(folder) = PinFolder::find(pin_dir)? else {
         return Ok(Vec::new());
     };
+    let Some(iface) = iface else {
+        return release_all(&folder);
+    };
     let interfaces = interface::list()?;
     let mut names = Vec::new();
     let mut pins = Vec::new();
     for pin in link::scan(&folder)? {
         let on = interfaces.iter().find(|interface| is_on(&pin, interface));
-        let Some(on) = on.filter(|on| iface.is_none_or(|iface| on.name == iface)) else {
+        let Some(on) = on.filter(|on| on.name == iface) else {
             continue;
         };
         if !names.contains(&on.name) {
@@ -74,18 +85,10 @@ pub fn detach_all(pin_dir: &Path) -> Result<Detached, AttachError> {
     let Some(pins) = PinFolder::find(pin_dir)? else {
         return Ok(Detached::default());
     };
-    let mut detached = Detached::default();
-
-    let interfaces = interface::list()?;
-    let links = link::scan(&pins)?;
-    for pin in links.iter().filter(|pin| pin.ifindex != 0) {
-        let interface = interfaces.iter().find(|it| is_on(pin, it));
-        let name = interface.map_or_else(|| format!("#{}", pin.ifindex), |it| it.name.clone());
-        if !detached.interfaces.contains(&name) {
-            detached.interfaces.push(name);
-        }
-    }
-    release(links)?;
+    let mut detached = Detached {
+        interfaces: release_all(&pins)?,
+        ..Detached::default()
+    };
 
     for layout in pins.layouts()? {
         detached.pins += layout.remove()?;
@@ -96,6 +99,22 @@ pub fn detach_all(pin_dir: &Path) -> Result<Detached, AttachError> {
         detached.left = left.iter().map(|name| pin_dir.join(name)).collect();
     }
     Ok(detached)
+}
+
+/// Removes every link; returns what was filtered.
+fn release_all(folder: &PinFolder) -> Result<Vec<String>, AttachError> {
+    let interfaces = interface::list()?;
+    let links = link::scan(folder)?;
+    let mut names = Vec::new();
+    for pin in links.iter().filter(|pin| pin.ifindex != 0) {
+        let interface = interfaces.iter().find(|it| is_on(pin, it));
+        let name = interface.map_or_else(|| format!("#{}", pin.ifindex), |it| it.name.clone());
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    release(links)?;
+    Ok(names)
 }
 
 /// Removes pins and closes their links, then waits until the kernel has let go of the interfaces:

@@ -54,7 +54,8 @@ impl PinFolder {
     pub fn prepare(path: &Path, owner: Owner) -> Result<Self, Error> {
         mount_standard(path)?;
         let this = Self::open(path)?;
-        give_to(&this.path(), owner)?;
+        // The folder itself, not the descriptor's link to it.
+        give_to(&this.path().join("."), owner)?;
         Ok(this)
     }
 
@@ -118,6 +119,55 @@ impl PinFolder {
     pub(super) fn show(&self, path: &Path) -> PathBuf {
         path.strip_prefix(self.path())
             .map_or_else(|_| path.to_owned(), |rest| self.shown.join(rest))
+    }
+}
+
+/// What a start pins where nothing was pinned before, so that it can take it back.
+#[derive(Debug)]
+pub struct FreshPins {
+    /// Nothing when tables were there: those are adopted.
+    fresh: Option<PinFolder>,
+    shown: PathBuf,
+    folder_was_there: bool,
+}
+
+impl FreshPins {
+    /// To be asked before anything is loaded. `folder_was_there`: before the folder was opened.
+    pub fn of(folder: &PinFolder, folder_was_there: bool) -> Result<Self, Error> {
+        let handle = folder
+            .handle
+            .try_clone()
+            .map_err(self::folder("opening", &folder.shown))?;
+        let fresh = (!folder.layout().root.exists()).then(|| PinFolder {
+            shown: folder.shown.clone(),
+            handle,
+        });
+        Ok(Self {
+            fresh,
+            shown: folder.shown.clone(),
+            folder_was_there,
+        })
+    }
+
+    /// The path as it was given, for people.
+    pub fn shown(&self) -> &Path {
+        &self.shown
+    }
+
+    /// Removes programs and tables, unless a link is there: something is filtered by them.
+    pub fn remove(&self) -> Result<(), Error> {
+        let Some(pins) = &self.fresh else {
+            return Ok(());
+        };
+        let layout = pins.layout();
+        let links = names_in(&layout.links()).map_err(folder("listing", &self.shown))?;
+        if links.is_empty() {
+            layout.remove()?;
+        }
+        if !self.folder_was_there {
+            remove_if_empty(&self.shown)?;
+        }
+        Ok(())
     }
 }
 
@@ -298,9 +348,11 @@ fn in_first_mount_namespace() -> bool {
 
 /// Gives a folder and everything in it to `owner`.
 fn give_to(path: &Path, owner: Owner) -> Result<(), Error> {
-    std::os::unix::fs::chown(path, Some(owner.uid), Some(owner.gid))
+    // What this user put there may be a symbolic link to anywhere.
+    std::os::unix::fs::lchown(path, Some(owner.uid), Some(owner.gid))
         .map_err(folder("giving to the agent's user", path))?;
-    if path.is_dir() {
+    let is_folder = fs::symlink_metadata(path).is_ok_and(|status| status.is_dir());
+    if is_folder {
         for name in names_in(path).map_err(folder("listing", path))? {
             give_to(&path.join(name), owner)?;
         }

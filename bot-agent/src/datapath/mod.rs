@@ -41,7 +41,7 @@ pub use attach::{Attached, XdpRequest, foreign_program};
 pub use attachment::Attachment;
 pub use detach::{Detached, detach_all, detach_links};
 pub use error::{AttachError, Error};
-pub use folder::{Owner, PinFolder};
+pub use folder::{FreshPins, Owner, PinFolder};
 pub use open::{Datapath, Opened, Options, check_host};
 pub use pinned::Pinned;
 pub use program::EntryPoint;

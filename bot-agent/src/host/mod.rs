@@ -9,6 +9,7 @@ pub mod interface;
 pub mod kernel;
 pub mod lease;
 mod netlink;
+pub mod ownership;
 pub mod ports;
 pub mod privilege;
 pub mod protected;

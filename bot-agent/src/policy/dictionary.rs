@@ -60,16 +60,32 @@ pub enum TableFull {
     },
     /// Too many verdicts.
     #[error(
-        "the rules need more than the {capacity} verdicts there are ({resting} more are free in \
-         5 s): give rules the same deadline, or raise [tables] verdicts (65536 at most) and \
-         restart the agent; the old table stays in force"
+        "the rules need more than the {capacity} verdicts there are: give rules the same \
+         deadline{}; the old table stays in force",
+        raise(*capacity)
     )]
     Verdicts {
         /// Ids besides [`VerdictId::NONE`].
         capacity: usize,
-        /// Freed ids that still rest.
-        resting: usize,
     },
+    /// There are enough verdicts, but some were freed a moment ago.
+    #[error(
+        "the change needs verdicts that were freed within the last seconds: try again in \
+         {seconds} s; the old table stays in force"
+    )]
+    Resting {
+        /// When it will do.
+        seconds: u64,
+    },
+}
+
+/// What helps besides, unless the table is as large as it can be.
+fn raise(capacity: usize) -> String {
+    if capacity >= to_index(VerdictId::MAX) {
+        return String::new();
+    }
+    let most = to_index(VerdictId::MAX) + 1;
+    format!(", or raise [tables] verdicts ({most} at most) and restart the agent")
 }
 
 /// A verdict that was given an id by [`Dictionary::id_for`] and has to be written.
@@ -87,7 +103,7 @@ pub(super) struct Dictionary {
     slots: Vec<Slot>,
     ids: HashMap<(Owner, Verdict), VerdictId>,
     /// Freed ids, the longest resting first, with the time since when (`CLOCK_BOOTTIME` ns).
-    resting: VecDeque<(Option<u64>, VerdictId)>,
+    resting: VecDeque<(u64, VerdictId)>,
     /// No slot below is [`Slot::Unused`].
     first_unused: usize,
     /// Ids of one rule alone.
@@ -131,30 +147,41 @@ impl Dictionary {
     }
 
     /// What the kernel holds: `verdicts`, of which `referred` are the ids of prefixes.
+    ///
+    /// What no prefix leads to is free, whatever it says. `freed`: it may have been freed at that
+    /// time, by this agent, and rests; else by an earlier agent, whose last packets have gone.
     pub(super) fn adopt(
         capacity: usize,
         verdicts: &[(VerdictId, Verdict)],
         referred: impl Iterator<Item = VerdictId>,
+        freed: Option<u64>,
     ) -> Self {
         let mut dictionary = Self {
             pristine: false,
             adopting: true,
             ..Self::new(capacity)
         };
-        for (id, verdict) in verdicts.iter().filter(|(id, _)| *id != NOTHING) {
-            dictionary.put(*id, Slot::Live(Entry::new(*verdict, Owner::Unknown)));
-        }
-        for (_, verdict) in verdicts {
-            if let Some(entry) = dictionary.entry(verdict.then) {
-                entry.chained += 1;
+        let known: HashMap<VerdictId, Verdict> = verdicts.iter().copied().collect();
+        for head in referred {
+            let mut next = head;
+            while next != NOTHING && dictionary.entry(next).is_none() {
+                let Some(verdict) = known.get(&next) else {
+                    break;
+                };
+                dictionary.put(next, Slot::Live(Entry::new(*verdict, Owner::Unknown)));
+                next = verdict.then;
             }
+            dictionary.refer(head);
         }
-        for id in referred {
-            dictionary.refer(id);
-        }
-        let ids = verdicts.iter().map(|(id, _)| *id);
-        for id in ids {
-            dictionary.rest_if_unused(id, None);
+        for (id, verdict) in verdicts.iter().filter(|(id, _)| *id != NOTHING) {
+            if dictionary.entry(*id).is_some() {
+                if let Some(beneath) = dictionary.entry(verdict.then) {
+                    beneath.chained += 1;
+                }
+            } else if let Some(freed) = freed {
+                dictionary.put(*id, Slot::Resting(Owner::Unknown));
+                dictionary.resting.push_back((freed, *id));
+            }
         }
         dictionary
     }
@@ -191,7 +218,6 @@ impl Dictionary {
         let Some((id, before)) = self.free_id(now) else {
             return group_id.ok_or(TableFull::Verdicts {
                 capacity: self.slots.len().saturating_sub(1),
-                resting: self.resting.len(),
             });
         };
         self.put(id, Slot::Live(Entry::new(verdict, owner)));
@@ -218,7 +244,7 @@ impl Dictionary {
     pub(super) fn release(&mut self, id: VerdictId, now: u64) {
         if let Some(entry) = self.entry(id) {
             entry.prefixes = entry.prefixes.saturating_sub(1);
-            self.rest_if_unused(id, Some(now));
+            self.rest_if_unused(id, now);
         }
     }
 
@@ -227,11 +253,10 @@ impl Dictionary {
         self.adopting = false;
     }
 
-    /// Lets ids that were found free at adoption rest from `now` on.
-    pub(super) fn start_rests(&mut self, now: u64) {
-        for (since, _) in &mut self.resting {
-            since.get_or_insert(now);
-        }
+    /// When everything that rests will be free (`CLOCK_BOOTTIME` ns); `None`: nothing rests.
+    pub(super) fn rested_at(&self) -> Option<u64> {
+        let (since, _) = self.resting.back()?;
+        Some(since.saturating_add(rest_ns()))
     }
 
     /// The terms of a live id.
@@ -307,10 +332,7 @@ impl Dictionary {
                 return Some((u32::try_from(index).ok().and_then(VerdictId::new)?, before));
             }
         }
-        let rest = u64::try_from(REST.as_nanos()).unwrap_or(u64::MAX);
-        let rested = |(since, _): &(Option<u64>, VerdictId)| {
-            since.is_some_and(|since| now >= since.saturating_add(rest))
-        };
+        let rested = |(since, _): &(u64, VerdictId)| now >= since.saturating_add(rest_ns());
         let (_, id) = *self.resting.front().filter(|front| rested(front))?;
         self.resting.pop_front();
         let before = match self.slots.get(to_index(id))? {
@@ -321,7 +343,7 @@ impl Dictionary {
     }
 
     /// Frees `id`, and what only it led to, when nothing refers to it any more.
-    fn rest_if_unused(&mut self, id: VerdictId, now: Option<u64>) {
+    fn rest_if_unused(&mut self, id: VerdictId, now: u64) {
         let mut next = id;
         while let Some(entry) = self.entry(next).filter(|entry| entry.unused()) {
             let Entry { verdict, owner, .. } = *entry;
@@ -362,6 +384,10 @@ impl Entry {
     fn unused(&self) -> bool {
         self.prefixes == 0 && self.chained == 0
     }
+}
+
+fn rest_ns() -> u64 {
+    u64::try_from(REST.as_nanos()).unwrap_or(u64::MAX)
 }
 
 fn to_index(id: VerdictId) -> usize {

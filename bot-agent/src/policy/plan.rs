@@ -44,7 +44,7 @@ pub enum Step {
 ///
 /// [`Enforced::plan`] takes its steps for done. When one fails, the kernel holds something in
 /// between that is right for every address, old or new: read it back with
-/// [`Enforced::from_kernel`] and plan again.
+/// [`Enforced::read_anew`] and plan again.
 #[derive(Clone, Debug)]
 pub struct Enforced {
     limits: Limits,
@@ -66,16 +66,37 @@ impl Enforced {
 
     /// Tables of an earlier agent. `verdicts` are the ids that are not all zero. The first
     /// [`Self::plan`] finds out which rules stand behind them and leaves alone what is right.
+    /// Ids that no prefix leads to are free at once: no packet of that agent's time is in flight.
     pub fn from_kernel(
         limits: Limits,
         prefixes: Vec<(Prefix, VerdictId)>,
         verdicts: &[(VerdictId, Verdict)],
     ) -> Self {
+        Self::adopt(limits, prefixes, verdicts, None)
+    }
+
+    /// The same in the midst of an agent's life, after a plan that failed half-way: what no prefix
+    /// leads to may have been freed just now, and rests.
+    pub fn read_anew(
+        limits: Limits,
+        prefixes: Vec<(Prefix, VerdictId)>,
+        verdicts: &[(VerdictId, Verdict)],
+        now: Now,
+    ) -> Self {
+        Self::adopt(limits, prefixes, verdicts, Some(now.boot_ns))
+    }
+
+    fn adopt(
+        limits: Limits,
+        prefixes: Vec<(Prefix, VerdictId)>,
+        verdicts: &[(VerdictId, Verdict)],
+        freed: Option<u64>,
+    ) -> Self {
         let prefixes: BTreeMap<_, _> = prefixes.into_iter().collect();
         let referred = prefixes.values().copied();
         Self {
             limits,
-            dictionary: Dictionary::adopt(limits.verdicts, verdicts, referred),
+            dictionary: Dictionary::adopt(limits.verdicts, verdicts, referred, freed),
             prefixes,
             reclaimed: Vec::new(),
         }
@@ -86,8 +107,39 @@ impl Enforced {
     pub fn plan(&mut self, desired: &Desired, now: Now) -> Result<Vec<Step>, TableFull> {
         self.check_room(desired)?;
         let now = now.boot_ns;
+        let Changes {
+            dictionary,
+            fresh,
+            upserts,
+            removes,
+        } = self
+            .changes(desired, now)
+            .map_err(|full| self.or_later(full, desired, now))?;
+        self.dictionary = dictionary;
+        self.remember(&fresh, &upserts, &removes);
+
+        let mut steps = Vec::with_capacity(2 * fresh.len() + upserts.len() + removes.len());
+        for Fresh {
+            id,
+            verdict,
+            before,
+        } in fresh
+        {
+            steps.extend(before.map(|_| Step::ResetHits(id)));
+            steps.push(Step::WriteVerdict(id, verdict));
+        }
+        steps.extend(
+            upserts
+                .into_iter()
+                .map(|(prefix, id)| Step::Upsert(prefix, id)),
+        );
+        steps.extend(removes.into_iter().map(Step::Remove));
+        Ok(steps)
+    }
+
+    /// What to do, and the dictionary afterwards.
+    fn changes(&self, desired: &Desired, now: u64) -> Result<Changes, TableFull> {
         let mut dictionary = self.dictionary.clone();
-        dictionary.start_rests(now);
         let mut fresh = Vec::new();
         let mut upserts = Vec::new();
         for (prefix, chain) in &desired.chains {
@@ -111,26 +163,23 @@ impl Enforced {
             dictionary.release(*old, now);
         }
         dictionary.settle();
-        self.dictionary = dictionary;
-        self.remember(&fresh, &upserts, &removes);
+        Ok(Changes {
+            dictionary,
+            fresh,
+            upserts,
+            removes,
+        })
+    }
 
-        let mut steps = Vec::with_capacity(2 * fresh.len() + upserts.len() + removes.len());
-        for Fresh {
-            id,
-            verdict,
-            before,
-        } in fresh
-        {
-            steps.extend(before.map(|_| Step::ResetHits(id)));
-            steps.push(Step::WriteVerdict(id, verdict));
+    /// Of a refusal that only time is needed for, the time.
+    fn or_later(&self, full: TableFull, desired: &Desired, now: u64) -> TableFull {
+        let rested = self.dictionary.rested_at().filter(|rested| *rested > now);
+        match rested {
+            Some(rested) if self.changes(desired, rested).is_ok() => TableFull::Resting {
+                seconds: (rested - now).div_ceil(1_000_000_000),
+            },
+            _ => full,
         }
-        steps.extend(
-            upserts
-                .into_iter()
-                .map(|(prefix, id)| Step::Upsert(prefix, id)),
-        );
-        steps.extend(removes.into_iter().map(Step::Remove));
-        Ok(steps)
     }
 
     /// The ids that plans took back into use since the last call, and whom they counted for. Their
@@ -200,6 +249,14 @@ impl Enforced {
             self.prefixes.remove(prefix);
         }
     }
+}
+
+/// A plan before it is put in order.
+struct Changes {
+    dictionary: Dictionary,
+    fresh: Vec<Fresh>,
+    upserts: Vec<(Prefix, VerdictId)>,
+    removes: Vec<Prefix>,
 }
 
 /// The id of a chain, made from its last link upwards.

@@ -78,6 +78,16 @@ impl Kernel {
         }
     }
 
+    /// The agent is another one now: no packet of the earlier one's time is in flight.
+    pub(super) fn outlive_agent(&mut self) {
+        let reachable = self.reachable();
+        for (id, last) in &mut self.last_reachable {
+            if !reachable.contains(id) {
+                *last = 0;
+            }
+        }
+    }
+
     fn check_free(&self, id: VerdictId, now: u64) {
         assert_ne!(id, VerdictId::NONE);
         let last = self.last_reachable.get(&id);

@@ -124,16 +124,89 @@ fn a_reclaimed_id_tells_whom_it_counted_for() {
     let full = enforced.plan(&set("192.0.2.2", at(5)), at(5)).unwrap_err();
     assert_eq!(
         full,
-        TableFull::Verdicts {
-            capacity: 1,
-            resting: 1
-        }
+        TableFull::Resting { seconds: 1 },
+        "only time is needed"
     );
+    let both = rule_set(
+        &[block("192.0.2.1", None), block("192.0.2.2", Some(9))],
+        at(5),
+    );
+    let full = enforced.plan(&compile(&both, at(5)), at(5)).unwrap_err();
+    assert_eq!(full, TableFull::Verdicts { capacity: 1 });
+    assert!(full.to_string().contains("raise [tables] verdicts"));
     let steps = enforced.plan(&set("192.0.2.2", at(6)), at(6)).unwrap();
     let id = VerdictId::new(1).unwrap();
     assert_eq!(steps[0], Step::ResetHits(id));
     assert_eq!(enforced.take_reclaimed(), [(id, Owner::Rule(RuleId(1)))]);
     assert_eq!(enforced.take_reclaimed(), []);
+}
+
+#[test]
+fn a_table_of_the_largest_size_is_not_to_be_raised() {
+    let full = TableFull::Verdicts { capacity: 65_535 };
+    assert!(!full.to_string().contains("raise"), "{full}");
+    let rests = TableFull::Resting { seconds: 3 }.to_string();
+    assert!(
+        rests.contains("try again in 3 s") && !rests.contains("raise"),
+        "{rests}"
+    );
+}
+
+/// Every id was in use once, few are now: the next agent may use all others at once, and resets
+/// their hits.
+#[test]
+fn what_no_prefix_leads_to_is_free_after_a_restart() {
+    let limits = Limits {
+        prefixes: 100,
+        verdicts: 33,
+    };
+    let nested = [block("10.0.0.1", Some(20)), block("10.0.0.0/24", None)];
+    let hosts = |count: u64| {
+        let hosts = (0..count).map(|n| block(&format!("192.0.2.{n}"), Some(100 + n)));
+        nested.clone().into_iter().chain(hosts).collect::<Vec<_>>()
+    };
+    let mut kernel = Kernel::default();
+    let mut before = Enforced::empty(limits);
+    for drafts in [hosts(30), nested.to_vec()] {
+        let rules = rule_set(&drafts, at(0));
+        for step in before.plan(&compile(&rules, at(0)), at(0)).unwrap() {
+            kernel.apply(step, at(0).boot_ns);
+        }
+    }
+    assert_eq!(kernel.verdicts.len(), 32, "every id was in use");
+    let more = compile(&rule_set(&hosts(30), at(0)), at(1));
+    assert_eq!(
+        before.plan(&more, at(1)).unwrap_err(),
+        TableFull::Resting { seconds: 4 }
+    );
+
+    let read = |kernel: &Kernel| {
+        let prefixes = kernel.trie.iter().map(|(prefix, id)| (*prefix, *id));
+        let verdicts = kernel.verdicts.iter().map(|(id, verdict)| (*id, *verdict));
+        (prefixes.collect::<Vec<_>>(), verdicts.collect::<Vec<_>>())
+    };
+    let (prefixes, verdicts) = read(&kernel);
+    // This agent itself must wait, and needs to wait only once.
+    let mut anew = Enforced::read_anew(limits, prefixes.clone(), &verdicts, at(1));
+    assert_eq!(
+        anew.plan(&more, at(2)).unwrap_err(),
+        TableFull::Resting { seconds: 4 }
+    );
+    assert!(anew.plan(&more, at(6)).is_ok());
+
+    kernel.outlive_agent();
+    let mut after = Enforced::from_kernel(limits, prefixes, &verdicts);
+    let steps = after.plan(&more, at(1)).unwrap();
+    let resets = steps
+        .iter()
+        .filter(|step| matches!(step, Step::ResetHits(_)));
+    assert!(resets.count() >= 30);
+    for step in steps {
+        // The kernel checks that no id in use is written, and no used one without a reset.
+        kernel.apply(step, at(1).boot_ns);
+    }
+    assert!(kernel.lookup(ip("192.0.2.7"), at(2).boot_ns).drops());
+    assert!(kernel.lookup(ip("10.0.0.1"), at(50).boot_ns).drops());
 }
 
 #[test]
