@@ -45,7 +45,7 @@ fn without_an_agent_the_exit_code_is_3_and_the_place_is_named() {
 fn bad_targets_are_refused_before_anybody_is_asked() {
     for (target, said) in [
         ("10.0.0.1/8", "the network would be 10.0.0.0/8"),
-        ("10.0.0.0/7", "--force"),
+        ("10.0.0.0/7", "/8; if that is meant, say so with --force\n"),
         ("0.0.0.0/0", "--force"),
         ("::/0", "--force"),
         ("2000::/18", "--force"),

@@ -4,6 +4,7 @@
 
 use std::{
     fs,
+    io::{Read as _, Write as _},
     os::unix::net::UnixStream,
     process::Stdio,
     time::{Duration, Instant},
@@ -138,6 +139,37 @@ fn idle_connections_are_in_nobodys_way() {
         assert_eq!((ran.code, ran.err.as_str()), (0, ""), "{arguments:?}");
     }
     drop(idle);
+}
+
+#[test]
+fn an_overrun_agent_is_in_nobodys_way() {
+    if !is_root("an_overrun_agent_is_in_nobodys_way") {
+        return;
+    }
+    let lab = Lab::new("rescue-busy");
+    let _server = listen(&lab.host, PORT);
+    let agent = enforcing(&lab);
+    let followers: Vec<UnixStream> = (0..PLACES)
+        .map(|_| {
+            let mut stream = UnixStream::connect(agent.socket()).unwrap();
+            let request = b"{\"command\":\"logs\",\"follow\":true,\"limit\":1}\n";
+            stream.write_all(request).unwrap();
+            // An event of the past: it is being served.
+            assert!(stream.read(&mut [0; 16]).unwrap() > 0);
+            stream
+        })
+        .collect();
+    let bypass = agent.cli(&["bypass", "--reason", "test"]);
+    assert_eq!(bypass.code, 0, "{bypass:?}");
+    assert_eq!(
+        bypass.error_line(),
+        "bot-agent: the agent is busy; done in the kernel's tables"
+    );
+    reaches(&lab.peer, STRANGER, (HOST, PORT));
+    agent.event("the bypass", |event| event["event"] == "bypass");
+    drop(followers);
+    agent.ok(&["resume"]);
+    is_cut_off(&lab.peer, STRANGER, (HOST, PORT));
 }
 
 #[test]

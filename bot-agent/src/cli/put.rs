@@ -84,7 +84,9 @@ pub(super) fn run(
 ) -> anyhow::Result<ExitCode> {
     let targets = gather(args)?;
     for target in &targets {
-        target.check_width(args.force)?;
+        target
+            .check_width(args.force)
+            .map_err(|error| anyhow!("{error}; if that is meant, say so with --force"))?;
     }
     let put = &|targets: &[Target], dry_run| {
         request(Put {

@@ -70,6 +70,7 @@ fn drafts(rule: &raw::Rule, place: &Place, lines: Lines<'_>) -> Result<Vec<Draft
             .map_err(|error| wrong("source", &place, error))?;
         target
             .check_width(force)
+            .map_err(|error| format!("{error}; if that is meant, say so with force = true"))
             .map_err(|error| wrong("source", &place, error))?;
         drafts.extend(target.prefixes().iter().map(|prefix| {
             Draft {

@@ -278,7 +278,7 @@ fn bad_rules_are_refused_with_their_line() {
     assert_eq!(
         rule("source = \"0.0.0.0/0\""),
         "bot-agent.toml:3: source: `0.0.0.0/0` covers 0.0.0.0/0, wider than /8; if that is meant, \
-         say so with --force (force = true in a [[rule]])"
+         say so with force = true"
     );
     assert_eq!(
         rule("source = []"),

@@ -302,7 +302,8 @@ fn invalid(message: String) -> Failure {
 }
 
 fn refused(error: &ParseError) -> Failure {
-    Failure::new(FailureCode::Refused, error.to_string())
+    let message = format!("{error}; if that is meant, say so with --force");
+    Failure::new(FailureCode::Refused, message)
 }
 
 #[cfg(test)]

@@ -58,12 +58,15 @@ pub fn detach_links(pin_dir: &Path, iface: Option<&str>) -> Result<Vec<String>, 
     let Some(folder) = PinFolder::find(pin_dir)? else {
         return Ok(Vec::new());
     };
+    let Some(iface) = iface else {
+        return release_all(&folder);
+    };
     let interfaces = interface::list()?;
     let mut names = Vec::new();
     let mut pins = Vec::new();
     for pin in link::scan(&folder)? {
         let on = interfaces.iter().find(|interface| is_on(&pin, interface));
-        let Some(on) = on.filter(|on| iface.is_none_or(|iface| on.name == iface)) else {
+        let Some(on) = on.filter(|on| on.name == iface) else {
             continue;
         };
         if !names.contains(&on.name) {

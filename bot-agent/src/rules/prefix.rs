@@ -76,8 +76,7 @@ pub enum ParseError {
     },
     /// Too many addresses for a rule without `--force`.
     #[error(
-        "`{given}` covers {prefix}, wider than {}; if that is meant, say so with --force \
-         (force = true in a [[rule]])",
+        "`{given}` covers {prefix}, wider than {}",
         if prefix.is_v4() { "/8" } else { "/19" }
     )]
     TooWide {

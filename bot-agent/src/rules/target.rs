@@ -262,8 +262,7 @@ mod tests {
         }
         assert_eq!(
             check("8.0.0.0-12.0.0.0", false).unwrap_err().to_string(),
-            "`8.0.0.0-12.0.0.0` covers 8.0.0.0/6, wider than /8; if that is meant, say so with --force \
-             (force = true in a [[rule]])"
+            "`8.0.0.0-12.0.0.0` covers 8.0.0.0/6, wider than /8"
         );
         assert!(
             check("2000::/3", false)
