@@ -10,7 +10,7 @@ use crate::{
     },
     datapath::{AttachError, Attachment, Datapath, EntryPoint, XdpRequest},
     event::{Attach, Body, Detach},
-    host::interface,
+    host::interface::{self, XdpMode as Mode},
 };
 
 /// How an interface shall be filtered.
@@ -240,6 +240,10 @@ impl Interfaces {
                  because the driver refused: {why}"
             )));
         }
+        if attached.adopted {
+            let kept = attached.attachment.mode;
+            events.extend(other_mode(iface, request, kept).map(Body::error));
+        }
         // A new device of the old name: both are there now.
         self.moved.remove(iface);
         if !attached.adopted {
@@ -249,6 +253,22 @@ impl Interfaces {
         self.attached.insert(iface.to_owned(), attached.attachment);
         Ok(events)
     }
+}
+
+/// What to tell people when the link taken over does not run where it was asked for: its mode
+/// cannot be changed in place.
+fn other_mode(iface: &str, request: XdpRequest, kept: Option<Mode>) -> Option<String> {
+    let asked = match request {
+        XdpRequest::Auto => return None,
+        XdpRequest::Native => Mode::Native,
+        XdpRequest::Generic => Mode::Generic,
+    };
+    let kept = kept.filter(|kept| *kept != asked)?;
+    Some(format!(
+        "{iface} is filtered in {kept} mode by the link taken over; {asked} needs \
+         `bot-agent detach {iface}` and `bot-agent attach {iface} --xdp {asked}` \
+         (a short gap without the filter)"
+    ))
 }
 
 /// An attachment for people.
@@ -289,4 +309,34 @@ pub(super) fn failure(error: &AttachError) -> Failure {
         | AttachError::Refused { .. } => FailureCode::Failed,
     };
     Failure::new(code, error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_link_taken_over_in_another_mode_than_asked_for_is_told() {
+        let told = other_mode("veth0", XdpRequest::Generic, Some(Mode::Native)).unwrap();
+        assert_eq!(
+            told,
+            "veth0 is filtered in native mode by the link taken over; generic needs \
+             `bot-agent detach veth0` and `bot-agent attach veth0 --xdp generic` \
+             (a short gap without the filter)"
+        );
+        assert!(other_mode("veth0", XdpRequest::Native, Some(Mode::Generic)).is_some());
+    }
+
+    #[test]
+    fn a_link_taken_over_as_asked_for_is_not_worth_a_word() {
+        for (request, kept) in [
+            (XdpRequest::Auto, Some(Mode::Generic)),
+            (XdpRequest::Auto, Some(Mode::Native)),
+            (XdpRequest::Generic, Some(Mode::Generic)),
+            (XdpRequest::Native, Some(Mode::Native)),
+            (XdpRequest::Native, None),
+        ] {
+            assert_eq!(other_mode("veth0", request, kept), None);
+        }
+    }
 }
