@@ -14,13 +14,12 @@ use bot_common::{
     report::FOLD_NS,
 };
 
+use crate::datapath::SlotPlace;
+
 /// Sources that are remembered.
 const KNOWN: usize = 4096;
 /// How long after its last report a source is remembered.
 const REMEMBERED_NS: u64 = 10_000_000_000;
-
-/// A slot of one CPU: CPU and index.
-pub(super) type Place = (u16, u32);
 
 /// What was told of a slot beyond its reports.
 #[derive(Clone, Copy)]
@@ -35,7 +34,7 @@ struct Told {
 #[derive(Default)]
 pub(super) struct Tails {
     known: HashMap<u64, DropReport>,
-    told: HashMap<Place, Told>,
+    told: HashMap<SlotPlace, Told>,
 }
 
 impl Tails {
@@ -57,7 +56,7 @@ impl Tails {
     /// What lies in the slots for a second and was not told; `now` is `CLOCK_BOOTTIME` ns.
     pub(super) fn sweep(
         &mut self,
-        slots: impl IntoIterator<Item = (Place, ReportSlot)>,
+        slots: impl IntoIterator<Item = (SlotPlace, ReportSlot)>,
         now: u64,
     ) -> Vec<DropReport> {
         let mut tails = Vec::new();

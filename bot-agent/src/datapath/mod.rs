@@ -48,4 +48,4 @@ pub use open::{Datapath, Opened, Options, check_host};
 pub use pinned::Pinned;
 pub use program::EntryPoint;
 pub use ring::{Drained, Ring};
-pub use tables::{TableError, Tables};
+pub use tables::{SlotPlace, TableError, Tables};

@@ -39,6 +39,9 @@ pub struct Tables {
     pub(super) written: Written,
 }
 
+/// A report slot of one CPU: the CPU and the slot's index.
+pub type SlotPlace = (u16, u32);
+
 /// Why a table could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
@@ -158,7 +161,7 @@ impl Tables {
     }
 
     /// The slots in which drops are folded, of every CPU, with CPU and index; those in use.
-    pub fn report_slots(&self) -> Result<Vec<((u16, u32), ReportSlot)>, TableError> {
+    pub fn report_slots(&self) -> Result<Vec<(SlotPlace, ReportSlot)>, TableError> {
         let mut slots = Vec::new();
         for index in 0..REPORT_SLOTS {
             let values = self

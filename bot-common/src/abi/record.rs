@@ -56,7 +56,6 @@ pub const REPORT_SLOTS: u32 = 256;
 
 /// The slot of a tag ([`crate::hash::report_tag`]), below [`REPORT_SLOTS`].
 #[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "the upper half is wanted")]
 pub const fn slot_of(tag: u64) -> u32 {
     (tag >> 32) as u32 & (REPORT_SLOTS - 1)
 }
