@@ -1,6 +1,10 @@
-//! Whether this process, as the user that it has become, can read the configuration again.
+//! Whether this process, as the user that it has become, can read the configuration again and write
+//! the log file.
 
-use std::path::{Path, PathBuf};
+use std::{
+    io,
+    path::{Path, PathBuf},
+};
 
 use rustix::{
     fs::{Access, access},
@@ -23,6 +27,24 @@ pub(super) fn obstacle(config: &Path) -> Option<String> {
          `chgrp {group} {path} && chmod {rights} {path}` lets it",
         user()
     ))
+}
+
+/// Why there is no log file, and the remedy, in one line.
+pub(super) fn no_log_file(path: &Path, error: &io::Error) -> String {
+    let folder = path.parent().unwrap_or(path).display();
+    let user = user();
+    let remedy = if error.kind() == io::ErrorKind::NotFound {
+        format!("make the folder {folder}, owned by {user}, which the agent runs as")
+    } else {
+        format!(
+            "{user}, which the agent runs as, must own the folder {folder} and the file if there \
+             is one, or `log.file` must name another folder, which it owns"
+        )
+    };
+    format!(
+        "cannot open the log file {}: {error}; {remedy}",
+        path.display()
+    )
 }
 
 /// The first folder on the way that may not be walked through, or the path itself.
@@ -57,5 +79,30 @@ fn group() -> String {
     match found {
         Ok(Some(group)) => group.name,
         Ok(None) | Err(_) => gid.as_raw().to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_log_file_that_cannot_be_opened_is_told_with_its_path_and_its_folders_owner() {
+        let path = Path::new("/var/log/bots/events.log");
+        for kind in [
+            io::ErrorKind::NotFound,
+            io::ErrorKind::PermissionDenied,
+            io::ErrorKind::ReadOnlyFilesystem,
+        ] {
+            let told = no_log_file(path, &kind.into());
+            for part in [
+                "/var/log/bots/events.log: ",
+                "the folder /var/log/bots",
+                &user(),
+                "own",
+            ] {
+                assert!(told.contains(part), "{told}");
+            }
+        }
     }
 }

@@ -37,7 +37,7 @@ impl Daemon {
             let opened = wishes::log_file(&config).map(LogFile::open).transpose();
             Some(opened.map_err(|error| {
                 let path = config.log.file.clone().unwrap_or_default();
-                failed(format!("log.file {}: {error}", path.display()))
+                failed(access::no_log_file(&path, &error))
             })?)
         };
 

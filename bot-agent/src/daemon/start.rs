@@ -4,13 +4,18 @@
 //! are filled before anything is attached, so that from its first packet on an interface is filtered
 //! by the rules that are, and an adopted one never by anything else.
 
-use std::{fs, os::unix::net::UnixListener as StdListener, path::PathBuf, sync::Arc};
+use std::{
+    fs,
+    os::unix::net::UnixListener as StdListener,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use anyhow::Context as _;
 use tokio::net::UnixListener;
 
 use super::{
-    Daemon, Wakers, Wish,
+    Daemon, Wakers, Wish, access,
     filter::Filter,
     interfaces::Interfaces,
     mode::ModeState,
@@ -128,7 +133,8 @@ fn open(
     let file = match wishes::log_file(config).map(LogFile::open).transpose() {
         Ok(file) => file,
         Err(error) => {
-            trouble = Some(format!("no log file: {error}"));
+            let path = config.log.file.as_deref().unwrap_or(Path::new(""));
+            trouble = Some(access::no_log_file(path, &error));
             None
         }
     };

@@ -1,7 +1,8 @@
 //! The log file: JSON lines, rotated by size.
 //!
 //! Nothing that the disk does ends the agent: a line that cannot be written is counted, and the
-//! count is handed back once, when writing works again. A file moved away by somebody else
+//! count is handed back once, when writing works again. A line is there as a whole or not at all: what
+//! was written of one that did not fit is cut off again. A file moved away by somebody else
 //! (logrotate) is noticed by [`LogFile::reopen_if_moved`].
 
 use std::{
@@ -95,13 +96,7 @@ impl LogFile {
     }
 
     fn append(&mut self, line: &str) -> io::Result<()> {
-        let mut bytes = Vec::with_capacity(line.len() + 2);
-        if self.torn {
-            bytes.push(b'\n');
-        }
-        bytes.extend_from_slice(line.as_bytes());
-        bytes.push(b'\n');
-        let length = u64::try_from(bytes.len()).unwrap_or(u64::MAX);
+        let length = bytes_of(line.len()) + 1 + u64::from(self.torn);
         if self.options.max_bytes > 0
             && self.size > 0
             && self.size.saturating_add(length) > self.options.max_bytes
@@ -113,17 +108,22 @@ impl LogFile {
         } else {
             let file = open(&self.options.path)?;
             self.size = file.metadata()?.len();
+            self.torn = !ends_in_newline(&self.options.path, self.size);
             self.file.insert(file)
         };
+        let fresh_line = if self.torn { "\n" } else { "" };
+        let bytes = format!("{fresh_line}{line}\n").into_bytes();
         match write_counted(file, &bytes) {
             Ok(()) => {
-                self.size += length;
+                self.size += bytes_of(bytes.len());
                 self.torn = false;
                 Ok(())
             }
             Err((written, error)) => {
-                self.size += written;
-                self.torn |= written > 0;
+                if written > 0 && take_back(file, written).is_err() {
+                    self.size += written;
+                    self.torn = true;
+                }
                 Err(error)
             }
         }
@@ -145,7 +145,6 @@ impl LogFile {
         }
         self.file = None;
         self.size = 0;
-        self.torn = false;
     }
 }
 
@@ -198,7 +197,7 @@ fn write_counted(file: &mut File, mut bytes: &[u8]) -> Result<(), (u64, io::Erro
         match file.write(bytes) {
             Ok(0) => return Err((written, io::ErrorKind::WriteZero.into())),
             Ok(count) => {
-                written += u64::try_from(count).unwrap_or(u64::MAX);
+                written += bytes_of(count);
                 bytes = bytes.get(count..).unwrap_or_default();
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -206,6 +205,17 @@ fn write_counted(file: &mut File, mut bytes: &[u8]) -> Result<(), (u64, io::Erro
         }
     }
     Ok(())
+}
+
+/// Cuts off what there is of a line that did not fit.
+fn take_back(file: &File, written: u64) -> io::Result<()> {
+    // Asked for anew: logrotate's `copytruncate` shortens the file behind our back.
+    let size = file.metadata()?.len();
+    file.set_len(size.saturating_sub(written))
+}
+
+fn bytes_of(length: usize) -> u64 {
+    u64::try_from(length).unwrap_or(u64::MAX)
 }
 
 fn numbered(path: &Path, number: u32) -> PathBuf {
@@ -301,5 +311,47 @@ mod tests {
         })
         .unwrap();
         assert_eq!(events, [event]);
+    }
+
+    #[test]
+    fn a_new_file_does_not_begin_with_the_end_of_a_torn_line() {
+        let dir = tempfile::tempdir().unwrap();
+        let options = options(dir.path(), 10, 1);
+        fs::write(&options.path, "torn").unwrap();
+        let mut log = LogFile::open(options.clone()).unwrap();
+        log.write_line("aaaaaa");
+        assert_eq!(text(&options.path), "aaaaaa\n");
+        assert_eq!(text(&numbered(&options.path, 1)), "torn");
+    }
+
+    /// The kernel's limit on the size of files (`RLIMIT_FSIZE`) stands for a full disk: it cuts a
+    /// write short in the same way. It holds for a whole process, so this runs in one of its own.
+    #[test]
+    fn a_line_that_fits_in_part_leaves_nothing_behind() {
+        const INSIDE: &str = "BOT_AGENT_TEST_FILE_LIMIT";
+        if std::env::var_os(INSIDE).is_none() {
+            let status = std::process::Command::new("bash")
+                .args(["-c", r#"trap "" XFSZ; ulimit -f 1; exec "$@""#, "bash"])
+                .arg(std::env::current_exe().unwrap())
+                .args([
+                    "--exact",
+                    "event::file::tests::a_line_that_fits_in_part_leaves_nothing_behind",
+                ])
+                .env(INSIDE, "1")
+                .status()
+                .unwrap();
+            assert!(status.success());
+            return;
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let options = options(dir.path(), 0, 0);
+        let mut log = LogFile::open(options.clone()).unwrap();
+        let (first, second) = ("a".repeat(600), "b".repeat(600));
+        assert!(log.write_line(&first).is_none());
+        assert!(matches!(log.write_line(&second), Some(Trouble::Began(_))));
+        assert_eq!(text(&options.path), format!("{first}\n"));
+        let third = log.write_line("c");
+        assert!(matches!(third, Some(Trouble::Over { lost: 1 })));
+        assert_eq!(text(&options.path), format!("{first}\nc\n"));
     }
 }
