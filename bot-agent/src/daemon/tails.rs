@@ -53,6 +53,11 @@ impl Tails {
         }
     }
 
+    /// Whether no source is remembered: then there is no tail to tell, and no slot to read for it.
+    pub(super) fn is_idle(&self) -> bool {
+        self.known.is_empty()
+    }
+
     /// What lies in the slots for a second and was not told; `now` is `CLOCK_BOOTTIME` ns.
     pub(super) fn sweep(
         &mut self,

@@ -40,6 +40,9 @@ impl Daemon {
 
     /// What bursts left folded when they ended.
     fn tell_tails(&mut self) {
+        if self.tails.is_idle() {
+            return;
+        }
         let slots = self.filter.datapath.report_slots();
         let message = slots.as_ref().err().map(ToString::to_string);
         self.trouble("reading the report slots", message);
