@@ -15,7 +15,7 @@ use std::{
 
 use rustix::{
     fs::Mode as FileMode,
-    process::{Gid, Pid, Uid, getsid},
+    process::{Gid, Pid, Uid},
 };
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, BufReader},
@@ -327,7 +327,13 @@ impl Writer {
     }
 }
 
-/// The session of a process, where it can be seen.
-fn session_of(pid: Option<i32>) -> Option<Pid> {
-    getsid(Some(Pid::from_raw(pid?)?)).ok()
+/// The session of a process, where it can be seen: a process or session leader outside of this PID
+/// namespace has the number 0 (`pid_namespaces(7)`), which tells nobody from anybody.
+pub(super) fn session_of(pid: Option<i32>) -> Option<Pid> {
+    let pid = pid.filter(|pid| *pid > 0)?;
+    // Not rustix: it takes a session of 0 for impossible.
+    let session = nix::unistd::getsid(Some(nix::unistd::Pid::from_raw(pid))).ok()?;
+    Some(session.as_raw())
+        .filter(|session| *session > 0)
+        .and_then(Pid::from_raw)
 }

@@ -11,7 +11,7 @@ use tokio::{
 use super::{
     client::{Client, ClientError},
     protocol::{MAX_REQUEST, Request, Response},
-    server::{Answer, Call, Limits, bind, serve},
+    server::{Answer, Call, Limits, bind, serve, session_of},
 };
 
 struct World {
@@ -264,4 +264,33 @@ fn nobody_there_is_said_with_the_place() {
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     let stale = Client::connect(&path).unwrap_err();
     assert!(matches!(stale, ClientError::NotRunning { .. }));
+}
+
+/// A service manager's children inherit a session that lies outside of a container's processes.
+#[test]
+fn a_session_outside_of_the_pid_namespace_is_nobody_s() {
+    if !rustix::process::geteuid().is_root() {
+        eprintln!("skipped: a PID namespace takes root");
+        return;
+    }
+    let ran = std::process::Command::new("unshare")
+        .args(["--pid", "--fork"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["--ignored", "--exact"])
+        .arg("control::server_tests::inside_a_pid_namespace")
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&ran.stdout);
+    assert!(ran.status.success(), "{said}");
+    assert!(said.contains("1 passed"), "{said}");
+}
+
+#[test]
+#[ignore = "run by the test above, in a PID namespace of its own"]
+fn inside_a_pid_namespace() {
+    let own = i32::try_from(std::process::id()).unwrap();
+    let session = nix::unistd::getsid(None).unwrap();
+    assert_eq!((own, session.as_raw()), (1, 0), "not the world this is for");
+    assert_eq!(session_of(Some(own)), None);
+    assert_eq!(session_of(Some(0)), None);
 }
