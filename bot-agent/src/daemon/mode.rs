@@ -150,11 +150,16 @@ impl ModeState {
                     "the confirmation must come over a new connection: that one can be made is what it proves",
                 ));
             }
-            if setter.session.is_some() && setter.session == by.session && !same_session {
-                return Err(refused(
+            // Two unknown sessions prove nothing; a known one is never an unknown one.
+            if setter.session == by.session && !same_session {
+                return Err(refused(if by.session.is_some() {
                     "the confirmation must come from another login session than the one that set the mode: \
-                     log in anew and run `bot-agent confirm` there (scripts: --same-session)",
-                ));
+                     log in anew and run `bot-agent confirm` there (scripts: --same-session)"
+                } else {
+                    "the confirmation must come from another login session than the one that set the mode, \
+                     and the agent can see neither (another PID namespace): log in anew, and if that \
+                     works, run `bot-agent confirm --same-session` there"
+                }));
             }
         }
         self.enforce();
@@ -341,6 +346,15 @@ mod tests {
         state.confirm(peer(2, 11), false, now(1)).unwrap();
         assert_eq!(state.base(), Mode::Enforce);
         assert_eq!(state.words(now(100)), (FOREVER, 0));
+    }
+
+    #[test]
+    fn sessions_that_cannot_be_seen_prove_nothing() {
+        let mut state = fresh();
+        state.enforce_within(MINUTE, peer(1, 0), now(0)).unwrap();
+        assert!(state.confirm(peer(2, 0), false, now(1)).is_err());
+        state.clone().confirm(peer(2, 0), true, now(1)).unwrap();
+        state.confirm(peer(2, 11), false, now(1)).unwrap();
     }
 
     #[test]
