@@ -1,16 +1,20 @@
 //! The kernel program with its tables, unpinned and attached to nothing: packets go in through
 //! `BPF_PROG_TEST_RUN`, verdicts, counters and records come out.
 
-use std::{fs, time::Duration};
+use std::{collections::BTreeMap, fs, time::Duration};
 
 use aya::{
     Ebpf, EbpfLoader, TestRun,
-    maps::{Array, MapData, PerCpuArray, RingBuf, lpm_trie::Key, lpm_trie::LpmTrie},
+    maps::{Array, ArrayOfMaps, MapData, PerCpuArray, RingBuf},
     programs::{ProgramError, TestRunOptions, Xdp},
 };
 use bot_agent::{
-    datapath::object::{MISSING, OBJECT},
+    datapath::{
+        generation::Generation,
+        object::{MISSING, OBJECT},
+    },
     rules::prefix::Prefix,
+    table::{Image, Ranges, Table},
 };
 use bot_common::{
     abi::{
@@ -26,6 +30,7 @@ use bot_common::{
 use zerocopy::FromBytes;
 
 use self::value::Plain;
+use crate::flatten::flatten;
 
 /// A loaded program for a test, or an end of the test where it may be skipped.
 #[macro_export]
@@ -72,7 +77,9 @@ pub enum Fate {
 /// A loaded program.
 pub struct Kernel {
     ebpf: Ebpf,
-    prefixes: LpmTrie<MapData, [u8; 16], u32>,
+    outer: ArrayOfMaps<MapData, MapData>,
+    table: Table<Generation>,
+    prefixes: BTreeMap<Prefix, VerdictId>,
     verdicts: Array<MapData, Plain<Verdict>>,
     hits: PerCpuArray<MapData, Plain<Hits>>,
     counters: PerCpuArray<MapData, Plain<Hits>>,
@@ -96,7 +103,6 @@ impl Kernel {
         let object = OBJECT.expect(MISSING);
         let mut ebpf = EbpfLoader::new()
             .override_global(names::GLOBAL_LOG_LEVEL, &log_level, true)
-            .map_max_entries(names::MAP_PREFIXES, 1 << 16)
             .load(object)
             .expect("the object loads");
         for entry in Entry::ALL {
@@ -111,7 +117,9 @@ impl Kernel {
         }
         let mut map = |name| ebpf.take_map(name).unwrap_or_else(|| panic!("map {name}"));
         let mut kernel = Self {
-            prefixes: map(names::MAP_PREFIXES).try_into().expect("a trie"),
+            outer: map(names::MAP_TABLE).try_into().expect("a map of maps"),
+            table: generation(&Ranges::default()),
+            prefixes: BTreeMap::new(),
             verdicts: map(names::MAP_VERDICTS).try_into().expect("an array"),
             hits: map(names::MAP_VERDICT_HITS)
                 .try_into()
@@ -185,13 +193,18 @@ impl Kernel {
         id
     }
 
-    /// Points a prefix to a verdict.
+    /// Points a prefix to a verdict; the longest prefix of an address counts.
     pub fn point(&mut self, prefix: &str, id: VerdictId) {
-        let prefix: Prefix = prefix.parse().expect("a prefix");
-        let key = Key::new(u32::from(prefix.bits()), prefix.address().octets());
-        self.prefixes
-            .insert(&key, id.get(), 0)
-            .expect("the prefix is stored");
+        self.prefixes.insert(prefix.parse().expect("a prefix"), id);
+        self.fill(&flatten(&self.prefixes));
+    }
+
+    /// Puts a generation in force that says exactly this.
+    pub fn fill(&mut self, ranges: &Ranges) {
+        self.table = generation(ranges);
+        self.outer
+            .set(0, self.table.memory().map(), 0)
+            .expect("the generation is put in force");
     }
 
     /// A rule: a prefix with a verdict of its own.
@@ -270,13 +283,9 @@ impl Kernel {
         sum(self.hits.get(&id.get(), 0).expect("hits").iter())
     }
 
-    /// The kernel's own answer for an address.
+    /// The table's answer for an address, by the code that the program runs.
     pub fn lookup(&self, address: Address) -> VerdictId {
-        let id = self
-            .prefixes
-            .get(&Key::new(128, address.octets()), 0)
-            .unwrap_or(0);
-        VerdictId::new(id).expect("an id")
+        self.table.lookup(&address)
     }
 
     /// Drains the report ring.
@@ -309,6 +318,13 @@ impl Kernel {
             .try_into()
             .expect("XDP")
     }
+}
+
+/// A generation that says `ranges`, in force nowhere.
+fn generation(ranges: &Ranges) -> Table<Generation> {
+    let image = Image::build(ranges).expect("the ranges fit");
+    let memory = Generation::make(image.lines()).expect("a generation is made");
+    Table::install(memory, image).expect("the image fits")
 }
 
 /// The program that does nothing but drop: what every measurement is compared with.

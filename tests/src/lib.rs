@@ -18,6 +18,7 @@ pub mod agent;
 pub mod bpffs;
 pub mod clients;
 pub mod disk;
+pub mod flatten;
 pub mod frame;
 pub mod generate;
 pub mod kernel;
