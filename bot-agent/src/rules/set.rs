@@ -14,9 +14,10 @@ use super::{
 };
 
 /// Every rule there is, expired ones included until [`RuleSet::expire`] takes them out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RuleSet {
     by_id: BTreeMap<RuleId, Rule>,
+    /// Identities in order.
     by_prefix: BTreeMap<Prefix, Vec<RuleId>>,
     /// `CLOCK_BOOTTIME` nanoseconds.
     by_deadline: BTreeSet<(u64, RuleId)>,
@@ -132,6 +133,15 @@ impl RuleSet {
         self.next
     }
 
+    pub(super) fn set_next_id(&mut self, next: RuleId) {
+        self.next = next;
+    }
+
+    /// The identities that the next rules get, in order.
+    pub fn next_ids(&self) -> impl Iterator<Item = RuleId> + use<> {
+        (self.next.0..).map(RuleId)
+    }
+
     /// Takes an identity for a new rule.
     pub fn reserve_id(&mut self) -> RuleId {
         let id = self.next;
@@ -147,18 +157,24 @@ impl RuleSet {
 
     /// Adds `rule`, in place of one with the same identity or the same prefix, action and origin.
     pub fn insert(&mut self, rule: Rule, now: Now) -> Inserted {
-        let rule = rule.rebased(now);
+        let replaced = self.place(rule.rebased(now)).pop();
+        replaced.map_or(Inserted::Added, Inserted::Replaced)
+    }
+
+    /// Adds a rule whose deadline is on the running boot's clock. Returns those that it takes the
+    /// place of: the one with its identity, then the one with its prefix, action and origin.
+    pub(super) fn place(&mut self, rule: Rule) -> Vec<Rule> {
         let rival = self.rival(&rule).map(|rival| rival.id);
-        let replaced = self
-            .remove(rule.id)
-            .or_else(|| rival.and_then(|rival| self.remove(rival)));
+        let mut replaced: Vec<Rule> = self.remove(rule.id).into_iter().collect();
+        replaced.extend(rival.and_then(|rival| self.remove(rival)));
         self.next = self.next.max(RuleId(rule.id.0.saturating_add(1)));
-        self.by_prefix.entry(rule.prefix).or_default().push(rule.id);
+        let ids = self.by_prefix.entry(rule.prefix).or_default();
+        ids.insert(ids.partition_point(|other| *other < rule.id), rule.id);
         if let Some(deadline) = rule.deadline {
             self.by_deadline.insert((deadline.boot_ns, rule.id));
         }
         self.by_id.insert(rule.id, rule);
-        replaced.map_or(Inserted::Added, Inserted::Replaced)
+        replaced
     }
 
     /// Takes the rule out.
