@@ -11,6 +11,7 @@ pub mod datapath;
 pub mod event;
 pub mod exit_code;
 pub mod host;
+pub mod lists;
 pub mod policy;
 pub mod rules;
 pub mod store;

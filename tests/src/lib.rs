@@ -19,6 +19,7 @@ pub mod bpffs;
 pub mod clients;
 pub mod disk;
 pub mod flatten;
+pub mod foreign;
 pub mod frame;
 pub mod generate;
 pub mod kernel;

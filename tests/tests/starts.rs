@@ -261,9 +261,9 @@ fn a_start_that_is_refused_leaves_nothing_behind() {
     assert!(unknown.fails(2).contains("nope0"));
     assert_eq!(everything(&agent), before);
 
-    let mut foreign = load_foreign();
+    let mut foreign = foreign::load();
     let pin = agent.bpffs().join("foreign");
-    foreign_xdp(&mut foreign).pin(&pin).unwrap();
+    foreign::xdp(&mut foreign).pin(&pin).unwrap();
     let with_pin = everything(&agent);
     let pinned = pin.to_str().unwrap();
     lab.host
@@ -361,19 +361,4 @@ fn entries(folder: &Path) -> Vec<PathBuf> {
     }
     all.sort();
     all
-}
-
-/// A program that is not the agent's: the same code, pinned elsewhere.
-fn load_foreign() -> Ebpf {
-    let mut ebpf = EbpfLoader::new()
-        .map_max_entries(names::MAP_PREFIXES, 8)
-        .load(OBJECT.expect("the BPF object: run `cargo xtask build`"))
-        .unwrap();
-    foreign_xdp(&mut ebpf).load().unwrap();
-    ebpf
-}
-
-fn foreign_xdp(ebpf: &mut Ebpf) -> &mut Xdp {
-    let program = ebpf.program_mut(names::PROGRAM_PLAIN).unwrap();
-    program.try_into().unwrap()
 }

@@ -6,6 +6,7 @@
 mod error;
 mod keys;
 mod layers;
+mod lists;
 mod raw;
 mod resolve;
 mod show;
@@ -24,6 +25,7 @@ use std::{
 pub use self::{
     error::ConfigError,
     layers::{Place, Places},
+    lists::{List, ListAction},
     raw::{LogFormat, LogLevel, Start, XdpMode},
     show::show,
 };
@@ -64,6 +66,8 @@ pub struct Config {
     pub kernel_log: bool,
     /// The `[[rule]]`s, one draft for each prefix; of two for the same prefix and action, the later.
     pub rules: Vec<Draft>,
+    /// The `[[list]]`s.
+    pub lists: Vec<List>,
 }
 
 /// `[agent]`

@@ -7,6 +7,7 @@ use super::{
     error::ConfigError,
     keys::{Keys, wrong},
     layers::{Layers, Places},
+    lists,
     raw::{LogFormat, LogLevel, Start, XdpMode},
     standing,
 };
@@ -64,6 +65,7 @@ pub(super) fn defaults() -> Config {
         block_duration: Duration::from_hours(4),
         kernel_log: false,
         rules: Vec::new(),
+        lists: Vec::new(),
     }
 }
 
@@ -91,6 +93,7 @@ pub(super) fn resolve(layers: &Layers) -> Result<(Config, Places), ConfigError> 
         &mut config.kernel_log,
     );
     config.rules = standing::rules(layers)?;
+    config.lists = lists::lists(layers)?;
     Ok((config, keys.places))
 }
 

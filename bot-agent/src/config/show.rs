@@ -5,13 +5,13 @@ use std::{collections::BTreeSet, fmt};
 use serde::Serialize;
 use toml::Value;
 
-use super::{Config, HelloPorts, Places, Ports};
+use super::{Config, HelloPorts, List, ListAction, Places, Ports};
 use crate::rules::{
     duration,
     rule::{Draft, RuleAction},
 };
 
-/// Every key besides those of `[[rule]]`, in the order in which they are shown.
+/// Every key besides those of `[[rule]]` and `[[list]]`, in the order in which they are shown.
 pub(super) const KEYS: &[(&str, &str)] = &[
     ("agent", "interfaces"),
     ("agent", "user"),
@@ -74,6 +74,12 @@ impl fmt::Display for Shown<'_> {
                 writeln!(f, "{key} = {value}")?;
             }
         }
+        for list in &self.config.lists {
+            writeln!(f, "\n[[list]]")?;
+            for (key, value) in list_values(list) {
+                writeln!(f, "{key} = {value}")?;
+            }
+        }
         Ok(())
     }
 }
@@ -94,6 +100,7 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
         block_duration,
         kernel_log,
         rules: _,
+        lists: _,
     } = config;
     let log_file = log.file.as_ref().map(|file| file.display().to_string());
     [
@@ -130,6 +137,18 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
         Value::from(duration::format(*block_duration)),
         Value::from(*kernel_log),
     ]
+}
+
+fn list_values(list: &List) -> Vec<(&'static str, Value)> {
+    let mut values = vec![
+        ("name", Value::from(list.name.as_str())),
+        ("file", Value::from(list.file.display().to_string())),
+        ("action", word(&list.action)),
+    ];
+    if list.action != ListAction::Allow {
+        values.push(("scope", word(&list.scope)));
+    }
+    values
 }
 
 fn rule_values(rule: &Draft) -> Vec<(&'static str, Value)> {
