@@ -1,10 +1,9 @@
-//! Rules, store and kernel tables as one thing that changes all at once or not at all.
+//! Rules, lists, store and kernel tables as one thing that changes all at once or not at all.
 //!
-//! Order of a change: worked out, checked against the tables' sizes, stored (on the disk when that
-//! returns), put into the kernel. When the kernel refuses, the store is taken back and the kernel
-//! is read anew.
+//! Order of a change: made in the rules, worked out and checked against the tables' sizes, stored (on
+//! the disk when that returns), put into the kernel. What fails is taken back to where it began.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bot_common::{
     abi::{
@@ -14,15 +13,20 @@ use bot_common::{
     address::Address,
 };
 
-use super::edit::{self, Edit};
+use super::{
+    edit::{self, Edit},
+    enforcer::{EnforceError, Enforcer, Reach},
+};
 use crate::{
+    asn::Database,
     control::protocol::{Failure, FailureCode},
     datapath::{Datapath, TableError},
     event::Cause,
-    policy::{self, Enforced, Group, Limits, Owner},
+    policy::{self, Group, Inputs, Limits, List, Owner},
     rules::{
         rule::{Draft, Origin, Rule, RuleId},
         set::{RuleSet, Synced},
+        subject::Subject,
         time::Now,
     },
     store::{Change, Store},
@@ -31,41 +35,36 @@ use crate::{
 /// How long to wait before a kernel that refused is asked again.
 const RETRY_NS: u64 = 10_000_000_000;
 
-/// The rules in force, and everything that must agree with them.
+/// What is in force, and everything that must agree with it.
 pub(super) struct Filter {
     /// The kernel's side.
-    pub datapath: Datapath,
+    pub enforcer: Enforcer,
     /// The disk's side.
     pub store: Store,
-    limits: Limits,
     rules: RuleSet,
-    enforced: Enforced,
-    owners: HashMap<VerdictId, Owner>,
-    kept_hits: BTreeMap<RuleId, Hits>,
+    lists: Vec<List>,
+    database: Option<Arc<Database>>,
     retry_at: Option<u64>,
-    /// Whether the kernel may hold something else than `enforced`.
-    in_between: bool,
+    /// Whether the kernel is kept true already; before [`Self::enforce`] only rules change.
+    begun: bool,
 }
 
 impl Filter {
-    /// Takes over what the kernel's tables hold. They are not changed before the first change.
+    /// Takes over what the kernel's tables hold. They are not changed before [`Self::enforce`].
     pub(super) fn new(
         datapath: Datapath,
         store: Store,
         limits: Limits,
         rules: RuleSet,
     ) -> Result<Self, TableError> {
-        let enforced = Enforced::from_kernel(limits, datapath.prefixes()?, &datapath.verdicts()?);
         Ok(Self {
-            datapath,
+            enforcer: Enforcer::new(datapath, limits)?,
             store,
-            limits,
             rules,
-            enforced,
-            owners: HashMap::new(),
-            kept_hits: BTreeMap::new(),
+            lists: Vec::new(),
+            database: None,
             retry_at: None,
-            in_between: false,
+            begun: false,
         })
     }
 
@@ -74,14 +73,35 @@ impl Filter {
         &self.rules
     }
 
+    /// The lists.
+    pub(super) fn lists(&self) -> &[List] {
+        &self.lists
+    }
+
+    /// What knows ASNs and countries.
+    pub(super) fn database(&self) -> Option<&Arc<Database>> {
+        self.database.as_ref()
+    }
+
+    /// Everything that the policy is made of.
+    pub(super) fn inputs(&self) -> Inputs<'_> {
+        Inputs {
+            rules: &self.rules,
+            lists: &self.lists,
+            database: self.database.as_deref(),
+        }
+    }
+
     /// Carries out an operator's change.
     pub(super) fn commit<T>(&mut self, edit: Edit<T>, now: Now) -> Result<T, Failure> {
         let undo = self.rules.apply(&edit.changes);
-        let plan = match self.plan(&self.rules, now) {
-            Ok(plan) => plan,
-            Err(full) => {
+        let reach = self.reach(undo.subjects());
+        let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
+        let prepared = match self.enforcer.prepare(&inputs, &reach, now) {
+            Ok(prepared) => prepared,
+            Err(error) => {
                 self.rules.undo(undo);
-                return Err(refused(&full));
+                return Err(refused(&error));
             }
         };
         let stored = edit::stored(&edit.changes, self.rules.next_id());
@@ -89,7 +109,7 @@ impl Filter {
             self.rules.undo(undo);
             return Err(failed(format!("nothing was changed: {error}")));
         }
-        if let Err(error) = self.carry_out(plan) {
+        if let Err(error) = self.enforcer.publish(prepared, &inputs, now) {
             let mut message =
                 format!("the kernel refused ({error}); the rules are what they were before");
             if let Err(error) = self.store.commit(&edit::taken_back(&undo)) {
@@ -98,11 +118,11 @@ impl Filter {
                 );
             }
             self.rules.undo(undo);
-            self.read_anew(now);
+            self.enforce_anew(now);
             return Err(failed(message));
         }
         for rule in &edit.removed {
-            self.kept_hits.remove(&rule.id);
+            self.enforcer.forget(rule.id);
         }
         Ok(edit.answer)
     }
@@ -110,9 +130,11 @@ impl Filter {
     /// Only looks whether an operator's change is possible.
     pub(super) fn rehearse<T>(&mut self, edit: Edit<T>, now: Now) -> Result<T, Failure> {
         let undo = self.rules.apply(&edit.changes);
-        let plan = self.plan(&self.rules, now);
+        let reach = self.reach(undo.subjects());
+        let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
+        let prepared = self.enforcer.prepare(&inputs, &reach, now);
         self.rules.undo(undo);
-        plan.map_err(|full| refused(&full))?;
+        prepared.map_err(|error| refused(&error))?;
         Ok(edit.answer)
     }
 
@@ -129,7 +151,10 @@ impl Filter {
         if synced == Synced::default() {
             return (synced, Ok(()));
         }
-        let result = self.enforce(now);
+        let added = synced.added.iter().filter_map(|id| self.rules.get(*id));
+        let removed = synced.removed.iter();
+        let subjects: Vec<Subject> = added.chain(removed).map(|rule| rule.subject).collect();
+        let result = self.enforce_within(subjects, now);
         (synced, result)
     }
 
@@ -142,29 +167,39 @@ impl Filter {
         let stored = ended.iter().filter(|rule| rule.origin == Origin::Operator);
         let deletes: Vec<Change> = stored.map(|rule| Change::Delete(rule.id)).collect();
         let stored = self.store.commit(&deletes);
-        let result = self.enforce(now).and_then(|()| {
+        let subjects: Vec<Subject> = ended.iter().map(|rule| rule.subject).collect();
+        let result = self.enforce_within(subjects, now).and_then(|()| {
             // Ended rules that stay in the store are ended at the next start too.
             stored.map_err(|error| failed(format!("ended rules stay stored: {error}")))
         });
+        for rule in &ended {
+            self.enforcer.forget(rule.id);
+        }
         (ended, result)
     }
 
-    /// Puts the rules as they are into the kernel.
-    pub(super) fn enforce(&mut self, now: Now) -> Result<(), Failure> {
-        let plan = self.plan(&self.rules, now);
-        let outcome = match plan {
-            Ok(plan) => self.carry_out(plan).map_err(|error| {
-                failed(format!(
-                    "the kernel refused ({error}); its table is between the old rules and the new"
-                ))
-            }),
-            Err(full) => Err(refused(&full)),
-        };
-        match &outcome {
-            Ok(()) => self.retry_at = None,
-            Err(_) => self.retry_at = Some(now.boot_ns.saturating_add(RETRY_NS)),
+    /// Takes other lists and another database. When they do not fit, the old ones stay.
+    pub(super) fn replace_sources(
+        &mut self,
+        lists: Vec<List>,
+        database: Option<Arc<Database>>,
+        now: Now,
+    ) -> Result<(), Failure> {
+        let before = (
+            std::mem::replace(&mut self.lists, lists),
+            std::mem::replace(&mut self.database, database),
+        );
+        let result = self.enforce_reach(&Reach::Everything, now);
+        if result.is_err() {
+            (self.lists, self.database) = before;
         }
-        outcome
+        result
+    }
+
+    /// Puts the policy as it is into the kernel, and keeps it true from now on.
+    pub(super) fn enforce(&mut self, now: Now) -> Result<(), Failure> {
+        self.begun = true;
+        self.enforce_reach(&Reach::Everything, now)
     }
 
     /// Asks a kernel that refused again, now and then.
@@ -172,23 +207,32 @@ impl Filter {
         if self.retry_at.is_none_or(|at| now.boot_ns < at) {
             return None;
         }
-        if let Err(error) = self.read_back(now) {
-            self.retry_at = Some(now.boot_ns.saturating_add(RETRY_NS));
-            return Some(Err(failed(error.to_string())));
+        Some(self.enforce_reach(&Reach::Everything, now))
+    }
+
+    /// Compares a part of the kernel's tables with the policy, and mends what differs.
+    pub(super) fn look_for_differences(&mut self, now: Now) -> Result<(), Failure> {
+        // A rule that ends this moment would look like one.
+        let ends = self.rules.next_deadline().is_some_and(|at| at <= now.boot_ns);
+        if ends || !self.begun || self.retry_at.is_some() {
+            return Ok(());
         }
-        Some(self.enforce(now))
+        let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
+        self.enforcer
+            .look_for_differences(&inputs, now)
+            .map_err(|error| refused(&error))
     }
 
     /// The rule behind a verdict, as seen from a source that it applied to.
     pub(super) fn rule_behind(&self, verdict: VerdictId, src: Address, now: Now) -> Option<&Rule> {
-        match self.owners.get(&verdict) {
-            Some(Owner::Rule(id)) => self.rules.get(*id),
-            Some(Owner::Group(group)) => {
-                let winner = policy::explain(&self.rules, src, now).winner()?;
+        match self.enforcer.owner(verdict)? {
+            Owner::Rule(id) => self.rules.get(id),
+            Owner::Group(group) => {
+                let winner = policy::explain(&self.inputs(), src, now).winner()?;
                 let rule = self.rules.get(winner)?;
-                (Group::from(&rule.origin) == *group).then_some(rule)
+                (Group::from(&rule.origin) == group).then_some(rule)
             }
-            Some(Owner::Unknown) | None => None,
+            Owner::Unknown => None,
         }
     }
 
@@ -196,11 +240,11 @@ impl Filter {
     pub(super) fn cause(&self, verdict: VerdictId, src: Address, now: Now) -> Cause {
         match (
             self.rule_behind(verdict, src, now),
-            self.owners.get(&verdict),
+            self.enforcer.owner(verdict),
         ) {
             (Some(rule), _) => Cause::of(rule),
             (None, Some(Owner::Rule(id))) => Cause {
-                rule: Some(*id),
+                rule: Some(id),
                 ..Cause::default()
             },
             (None, _) => Cause::default(),
@@ -212,21 +256,14 @@ impl Filter {
         &self,
         wanted: impl Fn(RuleId) -> bool,
     ) -> Result<BTreeMap<RuleId, Hits>, TableError> {
-        let kept = self.kept_hits.iter().filter(|(rule, _)| wanted(**rule));
-        let mut hits: BTreeMap<RuleId, Hits> = kept.map(|(rule, hits)| (*rule, *hits)).collect();
-        let mut owned: Vec<(VerdictId, RuleId)> = Vec::new();
-        for (id, owner) in &self.owners {
-            if let Owner::Rule(rule) = owner
-                && wanted(*rule)
-            {
-                owned.push((*id, *rule));
-            }
-        }
-        let ids: Vec<VerdictId> = owned.iter().map(|(id, _)| *id).collect();
-        for ((_, rule), found) in owned.iter().zip(self.datapath.hits(&ids)?) {
-            add(hits.entry(*rule).or_default(), found);
-        }
-        Ok(hits)
+        let is_wanted = |owner: &Owner| matches!(owner, Owner::Rule(rule) if wanted(*rule));
+        let hits = self.enforcer.hits(is_wanted)?.into_iter();
+        Ok(hits
+            .filter_map(|(owner, hits)| match owner {
+                Owner::Rule(rule) => Some((rule, hits)),
+                Owner::Group(_) | Owner::Unknown => None,
+            })
+            .collect())
     }
 
     /// The kernel's own answer about an address, with the hits of each verdict of the chain.
@@ -234,93 +271,76 @@ impl Filter {
         &self,
         address: Address,
     ) -> Result<Vec<(VerdictId, Verdict, Hits)>, TableError> {
-        let (first, chain) = self.datapath.lookup(address)?;
-        let ids = ids_of(first, &chain);
-        let hits = self.datapath.hits(&ids)?;
-        let rows = ids.into_iter().zip(chain).zip(hits);
-        Ok(rows
-            .map(|((id, verdict), hits)| (id, verdict, hits))
-            .collect())
+        self.enforcer.lookup(address)
     }
 
-    fn plan(&self, rules: &RuleSet, now: Now) -> Result<Plan, policy::TableFull> {
-        let mut enforced = self.enforced.clone();
-        let steps = enforced.plan(&policy::compile(rules, now), now)?;
-        Ok(Plan { enforced, steps })
+    fn enforce_within(&mut self, subjects: Vec<Subject>, now: Now) -> Result<(), Failure> {
+        if !self.begun {
+            return Ok(());
+        }
+        let reach = self.reach(subjects);
+        self.enforce_reach(&reach, now)
     }
 
-    fn carry_out(&mut self, mut plan: Plan) -> Result<(), crate::datapath::ApplyError> {
-        self.keep_hits(&mut plan.enforced);
-        self.datapath
-            .apply(&plan.steps)
-            .inspect_err(|_| self.in_between = true)?;
-        self.enforced = plan.enforced;
-        self.owners = self.enforced.owners().collect();
-        Ok(())
-    }
-
-    /// Ids that are taken back into use lose their hits: they are read before that.
-    fn keep_hits(&mut self, enforced: &mut Enforced) {
-        for (id, owner) in enforced.take_reclaimed() {
-            if let Owner::Rule(rule) = owner
-                && self.rules.get(rule).is_some()
-                && let Ok(hits) = self.datapath.hits(&[id])
-            {
-                let kept = self.kept_hits.entry(rule).or_default();
-                for hits in hits {
-                    add(kept, hits);
+    fn enforce_reach(&mut self, reach: &Reach, now: Now) -> Result<(), Failure> {
+        let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
+        let enforcer = &mut self.enforcer;
+        let outcome = enforcer
+            .prepare(&inputs, reach, now)
+            .and_then(|prepared| enforcer.publish(prepared, &inputs, now));
+        match &outcome {
+            Ok(()) if *reach == Reach::Everything => self.retry_at = None,
+            Ok(()) => {}
+            Err(error) => {
+                self.retry_at = Some(now.boot_ns.saturating_add(RETRY_NS));
+                if matches!(error, EnforceError::Table(_)) {
+                    // What it took and what not, it must say itself.
+                    let read = self.enforcer.read_anew();
+                    if let Err(error) = read {
+                        tracing::warn!("reading the kernel's tables: {error}");
+                    }
                 }
             }
         }
+        outcome.map_err(|error| refused(&error))
     }
 
-    /// Reads what the kernel holds, if that is not known. Ids rest from then on: reading it again
-    /// each time would never let them.
-    fn read_back(&mut self, now: Now) -> Result<(), TableError> {
-        if self.in_between {
-            let (prefixes, verdicts) = (self.datapath.prefixes()?, self.datapath.verdicts()?);
-            self.enforced = Enforced::read_anew(self.limits, prefixes, &verdicts, now);
-            self.in_between = false;
-        }
-        Ok(())
-    }
-
-    /// After a refusal: the kernel holds something in between.
-    fn read_anew(&mut self, now: Now) {
-        let again = self
-            .read_back(now)
-            .map_err(|error| failed(error.to_string()))
-            .and_then(|()| self.enforce(now));
-        if let Err(error) = again {
-            self.retry_at = Some(now.boot_ns.saturating_add(RETRY_NS));
+    /// After a refusal: what the kernel took of it is taken back.
+    fn enforce_anew(&mut self, now: Now) {
+        if let Err(error) = self.enforce_reach(&Reach::Everything, now) {
             tracing::warn!("the kernel's table is not what the rules say yet: {error}");
         }
     }
+
+    /// The addresses that rules about these subjects concern.
+    fn reach(&self, subjects: impl IntoIterator<Item = Subject>) -> Reach {
+        let mut prefixes = Vec::new();
+        for subject in subjects {
+            match subject {
+                Subject::Prefix(prefix) => prefixes.push(prefix),
+                Subject::Asn(_) | Subject::Country(_) => return Reach::Everything,
+            }
+        }
+        Reach::of(prefixes)
+    }
 }
 
-struct Plan {
-    enforced: Enforced,
-    steps: Vec<policy::Step>,
-}
-
-/// The ids of a chain, from its first id and the terms.
-pub(super) fn ids_of(first: VerdictId, chain: &[Verdict]) -> Vec<VerdictId> {
-    let beneath = chain.iter().map(|verdict| verdict.then);
-    std::iter::once(first)
-        .chain(beneath)
-        .take(chain.len())
-        .collect()
-}
-
-fn add(sum: &mut Hits, more: Hits) {
-    sum.packets = sum.packets.saturating_add(more.packets);
-    sum.bytes = sum.bytes.saturating_add(more.bytes);
+/// As [`Filter::inputs`], where the enforcer is borrowed too.
+fn inputs<'a>(rules: &'a RuleSet, lists: &'a [List], database: Option<&'a Database>) -> Inputs<'a> {
+    Inputs {
+        rules,
+        lists,
+        database,
+    }
 }
 
 fn failed(message: String) -> Failure {
     Failure::new(FailureCode::Failed, message)
 }
 
-fn refused(full: &policy::TableFull) -> Failure {
-    Failure::new(FailureCode::Refused, full.to_string())
+fn refused(error: &EnforceError) -> Failure {
+    match error {
+        EnforceError::Full(full) => Failure::new(FailureCode::Refused, full.to_string()),
+        EnforceError::Table(error) => failed(format!("the kernel refused ({error})")),
+    }
 }
