@@ -154,7 +154,7 @@ fn list_values(list: &List) -> Vec<(&'static str, Value)> {
 fn rule_values(rule: &Draft) -> Vec<(&'static str, Value)> {
     let mut values = vec![
         ("action", word(&rule.action)),
-        ("source", Value::from(rule.prefix.to_string())),
+        ("source", Value::from(rule.subject.to_string())),
     ];
     if rule.action == RuleAction::Block {
         values.push(("scope", word(&rule.scope)));

@@ -16,8 +16,9 @@ use crate::{
         change::{Done, RuleChange, Undo},
         duration,
         prefix::{ParseError, Prefix},
-        rule::{Draft, Origin, Rule, RuleAction, RuleId},
+        rule::{Draft, Origin, Rule, RuleAction, RuleId, Scope},
         set::RuleSet,
+        subject::Subject,
         target::Target,
         time::{Deadline, Now},
     },
@@ -81,16 +82,17 @@ pub fn put(
         )));
     }
     let deadline = deadline(action, put, &targets, default, now)?;
-    let prefixes = prefixes_of(&targets);
+    let subjects = subjects_of(&targets);
+    let prefixes = prefixes_of(&subjects);
     let protected = protected(rules, action, &prefixes, put.force, now)?;
 
     let (mut changes, mut added, mut shown) = (Vec::new(), Vec::new(), Vec::new());
     let mut replaced = 0;
-    for (prefix, id) in prefixes.iter().zip(rules.next_ids()) {
+    for (subject, id) in subjects.iter().zip(rules.next_ids()) {
         let draft = Draft {
-            prefix: *prefix,
+            subject: *subject,
             action,
-            scope: put.scope,
+            scope: scope(action, *subject, put.scope),
             monitor: put.monitor,
             forced: put.force && action == RuleAction::Block,
             deadline,
@@ -131,22 +133,22 @@ pub fn take(
     take: &Take,
     now: Now,
 ) -> Result<Edit<Taken>, Failure> {
-    let prefixes = prefixes_of(&parse(&take.targets)?);
+    let subjects = subjects_of(&parse(&take.targets)?);
     let (mut removed, mut unknown) = (Vec::new(), Vec::new());
-    for prefix in &prefixes {
+    for subject in &subjects {
         let ours = rules
-            .at(*prefix)
+            .about(*subject)
             .find(|rule| rule.action == action && rule.origin == Origin::Operator);
         match ours {
             Some(rule) => removed.push(rule.clone()),
-            None => unknown.push(*prefix),
+            None => unknown.push(*subject),
         }
     }
     let gone: BTreeSet<RuleId> = removed.iter().map(|rule| rule.id).collect();
-    let still = prefixes.iter().filter_map(|prefix| {
-        let by = decisive(rules, *prefix, &gone, now)?;
+    let still = subjects.iter().filter_map(|subject| {
+        let by = decisive(rules, subject.prefix()?, &gone, now)?;
         (by.action == action).then(|| Still {
-            prefix: *prefix,
+            subject: *subject,
             by: RuleView::of(by, now),
         })
     });
@@ -175,9 +177,10 @@ fn decisive<'a>(
 ) -> Option<&'a Rule> {
     let explanation = policy::explain(rules, prefix.address(), now);
     let covering = explanation.covering.iter();
-    let best = covering
-        .map(|covering| &covering.rule)
-        .find(|rule| rule.prefix.covers(prefix) && !gone.contains(&rule.id))?;
+    let best = covering.map(|covering| &covering.rule).find(|rule| {
+        let wider = rule.subject.prefix();
+        wider.is_some_and(|wider| wider.covers(prefix)) && !gone.contains(&rule.id)
+    })?;
     rules.get(best.id)
 }
 
@@ -192,8 +195,21 @@ fn parse(words: &[String]) -> Result<Vec<Target>, Failure> {
         .map_err(|error| invalid(error.to_string()))
 }
 
-fn prefixes_of(targets: &[Target]) -> BTreeSet<Prefix> {
-    targets.iter().flat_map(Target::prefixes).copied().collect()
+fn subjects_of(targets: &[Target]) -> BTreeSet<Subject> {
+    targets.iter().flat_map(Target::subjects).collect()
+}
+
+fn prefixes_of(subjects: &BTreeSet<Subject>) -> BTreeSet<Prefix> {
+    let prefixes = subjects.iter().map_while(|subject| subject.prefix());
+    prefixes.collect()
+}
+
+/// An allow rule exempts from everything, whatever its scope.
+fn scope(action: RuleAction, subject: Subject, asked: Option<Scope>) -> Scope {
+    match action {
+        RuleAction::Allow => Scope::All,
+        RuleAction::Block => asked.unwrap_or(subject.default_scope()),
+    }
 }
 
 fn deadline(
@@ -267,7 +283,7 @@ fn protected(
             found.extend(above.chain(within).map(|rule| RuleView::of(rule, now)));
         }
     }
-    found.sort_by_key(|view| (view.prefix, view.rule));
+    found.sort_by_key(|view| (view.subject, view.rule));
     found.dedup();
     found.truncate(SHOWN_RULES);
     Ok(found)

@@ -5,15 +5,15 @@
 //! what it changes, however many rules there are.
 
 use super::{
-    prefix::Prefix,
     rule::{Rule, RuleId},
     set::RuleSet,
+    subject::Subject,
 };
 
 /// One change of the set.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum RuleChange {
-    /// Adds a rule, in place of one with the same identity or the same prefix, action and origin.
+    /// Adds a rule, in place of one with the same identity or the same subject, action and origin.
     /// Its deadline must be on the running boot's clock.
     Insert(Rule),
     /// Takes a rule out; none of that identity is no error.
@@ -32,7 +32,7 @@ pub struct Undo {
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Done {
     /// A rule that is in the set now and was not before.
-    Inserted(RuleId, Prefix),
+    Inserted(RuleId, Subject),
     /// A rule that was in the set and is not now.
     Removed(Rule),
 }
@@ -43,11 +43,11 @@ impl Undo {
         &self.done
     }
 
-    /// The prefixes that the change concerns, in the order in which it was made.
-    pub fn prefixes(&self) -> impl Iterator<Item = Prefix> {
+    /// What the change is about, in the order in which it was made.
+    pub fn subjects(&self) -> impl Iterator<Item = Subject> {
         self.done.iter().map(|done| match done {
-            Done::Inserted(_, prefix) => *prefix,
-            Done::Removed(rule) => rule.prefix,
+            Done::Inserted(_, subject) => *subject,
+            Done::Removed(rule) => rule.subject,
         })
     }
 }
@@ -62,7 +62,7 @@ impl RuleSet {
                 RuleChange::Insert(rule) => {
                     let replaced = self.place(rule.clone());
                     done.extend(replaced.into_iter().map(Done::Removed));
-                    done.push(Done::Inserted(rule.id, rule.prefix));
+                    done.push(Done::Inserted(rule.id, rule.subject));
                 }
                 RuleChange::Remove(id) => done.extend(self.remove(*id).map(Done::Removed)),
             }
@@ -107,11 +107,11 @@ mod tests {
         }
     }
 
-    fn rule(id: u64, prefix: &str, action: RuleAction, seconds: Option<u64>) -> Rule {
+    fn rule(id: u64, subject: &str, action: RuleAction, seconds: Option<u64>) -> Rule {
         let ends = |seconds| Deadline::after(now(), Duration::from_secs(seconds));
         Rule {
             id: RuleId(id),
-            prefix: prefix.parse().unwrap(),
+            subject: subject.parse().unwrap(),
             action,
             scope: Scope::All,
             monitor: false,
@@ -134,7 +134,7 @@ mod tests {
             undo.done(),
             [
                 Done::Removed(old.clone()),
-                Done::Inserted(new.id, new.prefix)
+                Done::Inserted(new.id, new.subject)
             ]
         );
         assert_eq!(set.iter().collect::<Vec<_>>(), [&new]);
@@ -150,17 +150,17 @@ mod tests {
     }
 
     fn any_change() -> impl Strategy<Value = RuleChange> {
-        let prefixes = ["10.0.0.0/8", "10.0.0.1", "::/0", "2001:db8::/32"];
+        let subjects = ["10.0.0.0/8", "10.0.0.1", "::/0", "AS64500", "country:DE"];
         let actions = [RuleAction::Allow, RuleAction::Block];
         let insert = (
             1..12u64,
-            proptest::sample::select(prefixes.to_vec()),
+            proptest::sample::select(subjects.to_vec()),
             proptest::sample::select(actions.to_vec()),
             proptest::option::of(1..5u64),
         );
         prop_oneof![
-            insert.prop_map(|(id, prefix, action, seconds)| {
-                RuleChange::Insert(rule(id, prefix, action, seconds))
+            insert.prop_map(|(id, subject, action, seconds)| {
+                RuleChange::Insert(rule(id, subject, action, seconds))
             }),
             (1..12u64).prop_map(|id| RuleChange::Remove(RuleId(id))),
         ]
@@ -181,7 +181,7 @@ mod tests {
         }
 
         #[test]
-        fn the_last_word_on_an_identity_and_on_prefix_action_and_origin_holds(
+        fn the_last_word_on_an_identity_and_on_subject_action_and_origin_holds(
             changes in proptest::collection::vec(any_change(), 0..30),
         ) {
             let mut set = RuleSet::default();
@@ -191,7 +191,7 @@ mod tests {
                 match change {
                     RuleChange::Insert(rule) => {
                         let same = |other: &Rule| {
-                            (other.prefix, other.action) == (rule.prefix, rule.action)
+                            (other.subject, other.action) == (rule.subject, rule.action)
                         };
                         expected.retain(|other| other.id != rule.id && !same(other));
                         expected.push(rule);
@@ -201,9 +201,14 @@ mod tests {
             }
             expected.sort_by_key(|rule| rule.id);
             prop_assert_eq!(set.iter().collect::<Vec<_>>(), expected.clone());
-            let at: usize = expected.iter().map(|rule| set.at(rule.prefix).count()).sum();
-            let by_prefix: usize = set.by_prefix().map(|(_, rules)| rules.count().pow(2)).sum();
-            prop_assert_eq!(at, by_prefix);
+            for rule in &expected {
+                let same = expected.iter().filter(|other| other.subject == rule.subject);
+                prop_assert_eq!(set.about(rule.subject).count(), same.count());
+            }
+            let prefixes: usize = set.by_prefix().map(|(_, rules)| rules.count()).sum();
+            let asns: usize = set.by_asn().map(|(_, rules)| rules.count()).sum();
+            let countries: usize = set.by_country().map(|(_, rules)| rules.count()).sum();
+            prop_assert_eq!(prefixes + asns + countries, expected.len());
         }
     }
 }
