@@ -110,7 +110,7 @@ impl Wakers {
     fn new(daemon: &mut Daemon, listener: UnixListener) -> anyhow::Result<Self> {
         let (sender, calls) = mpsc::channel(CALLS);
         tokio::spawn(serve(listener, sender, Limits::default()));
-        let datapath = &mut daemon.filter.datapath;
+        let datapath = &mut daemon.filter.enforcer.datapath;
         let mut clock = interval(tick::PERIOD);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
@@ -216,7 +216,7 @@ impl Daemon {
     /// What becomes of a source's packets now, by the kernel's own table.
     fn fate_of(&self, src: Address) -> (Action, Cause) {
         let now = host::now();
-        let Ok((first, chain)) = self.filter.datapath.lookup(src) else {
+        let Ok((first, chain)) = self.filter.enforcer.datapath.lookup(src) else {
             return (Action::Pass, Cause::default());
         };
         let ids = filter::ids_of(first, &chain);
@@ -244,7 +244,7 @@ impl Daemon {
     }
 
     fn look_at_interfaces(&mut self) {
-        let events = self.interfaces.look_again(&mut self.filter.datapath);
+        let events = self.interfaces.look_again(&mut self.filter.enforcer.datapath);
         self.emit_all(events);
     }
 }

@@ -86,7 +86,7 @@ impl Daemon {
         let config = Arc::clone(&self.config);
         let gone = before.agent.interfaces.iter();
         for iface in gone.filter(|iface| !config.agent.interfaces.contains(iface)) {
-            let datapath = &mut self.filter.datapath;
+            let datapath = &mut self.filter.enforcer.datapath;
             let removed =
                 self.interfaces
                     .remove(datapath, iface, "not in the configuration any more");

@@ -80,7 +80,7 @@ pub fn run(start: &Start) -> anyhow::Result<ExitCode> {
             Ok(wakers) => wakers,
             Err(error) => {
                 // What an earlier agent attached stays.
-                let undone = daemon.interfaces.undo(&mut daemon.filter.datapath);
+                let undone = daemon.interfaces.undo(&mut daemon.filter.enforcer.datapath);
                 daemon.emit_all(undone);
                 return Err(error);
             }
@@ -190,7 +190,7 @@ impl Daemon {
     fn attach_all(&mut self, start: &Start) -> anyhow::Result<()> {
         let wish = start.wish.unwrap_or_else(|| wishes::wish(&self.config));
         for iface in &start.interfaces {
-            let datapath = &mut self.filter.datapath;
+            let datapath = &mut self.filter.enforcer.datapath;
             let events = self.interfaces.add(datapath, iface, wish)?;
             self.emit_all(events);
         }
@@ -198,7 +198,7 @@ impl Daemon {
             if start.interfaces.contains(iface) {
                 continue;
             }
-            let datapath = &mut self.filter.datapath;
+            let datapath = &mut self.filter.enforcer.datapath;
             match self.interfaces.add(datapath, iface, wish) {
                 Err(crate::datapath::AttachError::NoSuchInterface(_)) => {
                     self.interfaces.want(iface, wish);
@@ -219,7 +219,7 @@ impl Daemon {
     /// What an earlier agent filters and nobody named now is filtered on: by this agent's program,
     /// and where people see it. Only `detach` ends that.
     fn take_over(&mut self, wish: Wish) {
-        let filtered = match self.filter.datapath.filtered() {
+        let filtered = match self.filter.enforcer.datapath.filtered() {
             Ok(filtered) => filtered,
             Err(error) => return self.emit(Body::error(error.to_string())),
         };
@@ -227,7 +227,7 @@ impl Daemon {
             if self.interfaces.wanted().any(|wanted| wanted == iface) {
                 continue;
             }
-            match self.interfaces.add(&mut self.filter.datapath, &iface, wish) {
+            match self.interfaces.add(&mut self.filter.enforcer.datapath, &iface, wish) {
                 Ok(events) => {
                     self.emit_all(events);
                     self.emit(Body::error(format!(

@@ -43,7 +43,7 @@ impl Daemon {
         if self.tails.is_idle() {
             return;
         }
-        let slots = self.filter.datapath.report_slots();
+        let slots = self.filter.enforcer.datapath.report_slots();
         let message = slots.as_ref().err().map(ToString::to_string);
         self.trouble("reading the report slots", message);
         for tail in self
@@ -87,7 +87,7 @@ impl Daemon {
 
     /// A rescue that did not wait for the agent (`bypass`, `resume`, `mode monitor`) holds.
     pub(super) fn adopt_mode(&mut self) {
-        let (Some(written), Ok(kernel)) = (self.written, self.filter.datapath.settings()) else {
+        let (Some(written), Ok(kernel)) = (self.written, self.filter.enforcer.datapath.settings()) else {
             return;
         };
         let kernel = (kernel.enforce_until, kernel.bypass_until);
@@ -154,7 +154,7 @@ impl Daemon {
     fn refresh_ports(&mut self) -> Result<(), String> {
         let served = served::listening().map_err(|error| error.to_string())?;
         let ports = wishes::ports(&self.config, &served, self.finder.sshd_ports());
-        let set = self.filter.datapath.set_ports(&ports);
+        let set = self.filter.enforcer.datapath.set_ports(&ports);
         set.map_err(|error| error.to_string())?;
         self.ports = ports;
         Ok(())
