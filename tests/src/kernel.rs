@@ -1,7 +1,13 @@
 //! The kernel program with its tables, unpinned and attached to nothing: packets go in through
 //! `BPF_PROG_TEST_RUN`, verdicts, counters and records come out.
 
-use std::{collections::BTreeMap, fs, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use aya::{
     Ebpf, EbpfLoader, TestRun,
@@ -201,10 +207,45 @@ impl Kernel {
 
     /// Puts a generation in force that says exactly this.
     pub fn fill(&mut self, ranges: &Ranges) {
-        self.table = generation(ranges);
-        self.outer
-            .set(0, self.table.memory().map(), 0)
-            .expect("the generation is put in force");
+        self.writer().swap(ranges);
+    }
+
+    /// Runs `frame` at least so many times on one CPU while `write` runs again and again on another.
+    /// Returns how often that was.
+    pub fn race(
+        &mut self,
+        frame: &[u8],
+        times: u32,
+        mut write: impl FnMut(&mut Writer<'_>),
+    ) -> u64 {
+        let program = program(&self.ebpf, Entry::Frags);
+        let mut writer = Writer {
+            outer: &mut self.outer,
+            table: &mut self.table,
+        };
+        let running = AtomicBool::new(true);
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                for _ in 0..times.div_ceil(BATCH) {
+                    time(program, frame, BATCH);
+                }
+                running.store(false, Ordering::Relaxed);
+            });
+            let mut writes = 0;
+            while running.load(Ordering::Relaxed) && !reader.is_finished() {
+                write(&mut writer);
+                writes += 1;
+            }
+            reader.join().expect("the packets run");
+            writes
+        })
+    }
+
+    fn writer(&mut self) -> Writer<'_> {
+        Writer {
+            outer: &mut self.outer,
+            table: &mut self.table,
+        }
     }
 
     /// A rule: a prefix with a verdict of its own.
@@ -312,18 +353,58 @@ impl Kernel {
     }
 
     fn program(&self, entry: Entry) -> &Xdp {
-        self.ebpf
-            .program(entry.program())
-            .expect("a program")
-            .try_into()
-            .expect("XDP")
+        program(&self.ebpf, entry)
+    }
+}
+
+fn program(ebpf: &Ebpf, entry: Entry) -> &Xdp {
+    ebpf.program(entry.program())
+        .expect("a program")
+        .try_into()
+        .expect("XDP")
+}
+
+/// Lines that a generation has for changes in place.
+const ROOM: u32 = 4096;
+
+/// Packets of one call in [`Kernel::race`].
+const BATCH: u32 = 100_000;
+
+/// The table's side of a race.
+pub struct Writer<'a> {
+    outer: &'a mut ArrayOfMaps<MapData, MapData>,
+    table: &'a mut Table<Generation>,
+}
+
+impl Writer<'_> {
+    /// Puts a new generation in force.
+    pub fn swap(&mut self, ranges: &Ranges) {
+        let table = generation(ranges);
+        self.outer
+            .set(0, table.memory().map(), 0)
+            .expect("the generation is put in force");
+        *self.table = table;
+    }
+
+    /// Stores what `region` says, in place.
+    pub fn update(&mut self, region: &str, ranges: &Ranges) {
+        let region: Prefix = region.parse().expect("a prefix");
+        if self.table.update(region, ranges).is_err() {
+            self.outer
+                .set(0, self.table.memory().map(), 0)
+                .expect("the kernel waits for readers");
+            self.table.quiesce();
+            self.table
+                .update(region, ranges)
+                .expect("there is room again");
+        }
     }
 }
 
 /// A generation that says `ranges`, in force nowhere.
 fn generation(ranges: &Ranges) -> Table<Generation> {
     let image = Image::build(ranges).expect("the ranges fit");
-    let memory = Generation::make(image.lines()).expect("a generation is made");
+    let memory = Generation::make(image.lines() + ROOM).expect("a generation is made");
     Table::install(memory, image).expect("the image fits")
 }
 

@@ -22,7 +22,7 @@ use crate::{
     control::protocol::{Failure, FailureCode},
     datapath::{Datapath, TableError},
     event::Cause,
-    policy::{self, Group, Inputs, Limits, List, Owner},
+    policy::{self, Group, Inputs, Limits, List, Owner, Tiers},
     rules::{
         rule::{Draft, Origin, Rule, RuleId},
         set::{RuleSet, Synced},
@@ -89,6 +89,7 @@ impl Filter {
             rules: &self.rules,
             lists: &self.lists,
             database: self.database.as_deref(),
+            tiers: Tiers::default(),
         }
     }
 
@@ -189,6 +190,9 @@ impl Filter {
             std::mem::replace(&mut self.lists, lists),
             std::mem::replace(&mut self.database, database),
         );
+        if !self.begun {
+            return Ok(());
+        }
         let result = self.enforce_reach(&Reach::Everything, now);
         if result.is_err() {
             (self.lists, self.database) = before;
@@ -331,6 +335,7 @@ fn inputs<'a>(rules: &'a RuleSet, lists: &'a [List], database: Option<&'a Databa
         rules,
         lists,
         database,
+        tiers: Tiers::default(),
     }
 }
 

@@ -8,6 +8,7 @@ mod belongings;
 mod check;
 mod commands;
 pub mod edit;
+mod enforcer;
 mod filter;
 mod interfaces;
 pub mod lock;

@@ -173,7 +173,7 @@ impl Daemon {
         let (_, synced) = self.filter.sync(ours, self.config.rules.clone(), now);
         synced?;
         self.look_at_host();
-        // Whatever was the same as before is compiled here for the first time.
+        // Nothing of this was put into the kernel yet: there it comes all at once.
         self.filter.enforce(now)?;
         self.write_settings()?;
         Ok(())

@@ -24,6 +24,7 @@ impl Daemon {
         let now = host::now();
         let read = self
             .filter
+            .enforcer
             .datapath
             .counters()
             .map_err(|error| failed(error.to_string()))?;

@@ -30,6 +30,8 @@ impl Daemon {
         if let Some(result) = self.filter.retry(now) {
             self.trouble_of("enforcing the rules", &result);
         }
+        let result = self.filter.look_for_differences(now);
+        self.trouble_of("comparing the kernel's table with the rules", &result);
         self.look_at_host();
         self.tell_tails();
         for outcome in self.assembler.expire(now.boot_ns) {

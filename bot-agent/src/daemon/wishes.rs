@@ -131,7 +131,6 @@ pub(super) fn options<'a>(config: &Config, object: Option<&'a [u8]>) -> Options<
     Options {
         object,
         debug: config.kernel_log,
-        prefixes: config.tables.prefixes,
         verdicts: config.tables.verdicts,
         report_ring: config.reports.ring_bytes,
         hello_ring: config.hello.ring_bytes,

@@ -159,6 +159,11 @@ impl Tables {
         Ok((first, chain))
     }
 
+    /// The terms of an id as they stand in the kernel.
+    pub fn verdict(&self, id: VerdictId) -> Result<Verdict, TableError> {
+        Ok(transmute!(self.verdict_bytes(id)?))
+    }
+
     /// Every counter, summed over the CPUs.
     pub fn counters(&self) -> Result<Vec<(Counter, Hits)>, TableError> {
         debug_assert_eq!(self.counters.len(), COUNTERS);
