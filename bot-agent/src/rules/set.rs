@@ -3,7 +3,10 @@
 //! Invariants: no two rules share subject, action and origin (the newer replaces the older), and
 //! every deadline is on the running boot's clock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 use bot_common::address::Address;
 
@@ -91,6 +94,14 @@ impl RuleSet {
     /// All rules, oldest identity first.
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {
         self.by_id.values()
+    }
+
+    /// All rules with an identity above that of `last`, oldest first; nothing: all of them.
+    pub fn after(&self, last: Option<RuleId>) -> impl Iterator<Item = &Rule> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_id
+            .range((from, Bound::Unbounded))
+            .map(|(_, rule)| rule)
     }
 
     /// Prefixes with their rules; a prefix comes before all that it covers.
