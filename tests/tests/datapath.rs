@@ -28,7 +28,7 @@ use bot_agent::{
         interface::{self, XdpMode},
         ports::{PortSet, PortSets},
     },
-    policy::Step,
+    policy::prefix_plan::Step,
     rules::prefix::Prefix,
 };
 use bot_common::{

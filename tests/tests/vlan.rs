@@ -12,7 +12,7 @@ use std::{net::UdpSocket, process::Command, time::Duration};
 
 use bot_agent::{
     datapath::{Datapath, PinFolder, XdpRequest},
-    policy::Step,
+    policy::prefix_plan::Step,
     rules::prefix::Prefix,
 };
 use bot_common::abi::{

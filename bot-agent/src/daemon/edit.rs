@@ -10,7 +10,7 @@ use crate::{
         protocol::{Failure, FailureCode, Put, Take},
         view::{Changed, RuleView, SHOWN_RULES, Still, Taken},
     },
-    policy,
+    policy::{self, Inputs},
     rules::{
         duration,
         prefix::{ParseError, Prefix},
@@ -161,9 +161,8 @@ pub fn take(
 
 /// The rule that decides about all of `prefix`, narrower rules aside.
 fn decisive(rules: &RuleSet, prefix: Prefix, now: Now) -> Option<&Rule> {
-    let explanation = policy::explain(rules, prefix.address(), now);
-    let covering = explanation.covering.iter();
-    let best = covering.map(|covering| &covering.rule).find(|rule| {
+    let explanation = policy::explain(&Inputs::of_rules(rules), prefix.address(), now);
+    let best = explanation.rules().find(|rule| {
         let wider = rule.subject.prefix();
         wider.is_some_and(|wider| wider.covers(prefix))
     })?;

@@ -19,7 +19,10 @@ use crate::{
     control::protocol::{Failure, FailureCode},
     datapath::{Datapath, TableError},
     event::Cause,
-    policy::{self, Enforced, Group, Limits, Owner},
+    policy::{
+        self, Group, Inputs, Limits,
+        prefix_plan::{self, Enforced, Owner, Step, TableFull},
+    },
     rules::{
         rule::{Draft, Origin, Rule, RuleId},
         set::{RuleSet, Synced},
@@ -172,7 +175,8 @@ impl Filter {
         match self.owners.get(&verdict) {
             Some(Owner::Rule(id)) => self.rules.get(*id),
             Some(Owner::Group(group)) => {
-                let winner = policy::explain(&self.rules, src, now).winner()?;
+                let winner =
+                    policy::explain(&Inputs::of_rules(&self.rules), src, now).winning_rule()?;
                 let rule = self.rules.get(winner)?;
                 (Group::from(&rule.origin) == *group).then_some(rule)
             }
@@ -231,9 +235,9 @@ impl Filter {
             .collect())
     }
 
-    fn plan(&self, rules: &RuleSet, now: Now) -> Result<Plan, policy::TableFull> {
+    fn plan(&self, rules: &RuleSet, now: Now) -> Result<Plan, TableFull> {
         let mut enforced = self.enforced.clone();
-        let steps = enforced.plan(&policy::compile(rules, now), now)?;
+        let steps = enforced.plan(&prefix_plan::compile(rules, now), now)?;
         Ok(Plan { enforced, steps })
     }
 
@@ -288,7 +292,7 @@ impl Filter {
 
 struct Plan {
     enforced: Enforced,
-    steps: Vec<policy::Step>,
+    steps: Vec<Step>,
 }
 
 /// The ids of a chain, from its first id and the terms.
@@ -309,6 +313,6 @@ fn failed(message: String) -> Failure {
     Failure::new(FailureCode::Failed, message)
 }
 
-fn refused(full: &policy::TableFull) -> Failure {
+fn refused(full: &TableFull) -> Failure {
     Failure::new(FailureCode::Refused, full.to_string())
 }

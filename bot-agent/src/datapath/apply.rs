@@ -4,7 +4,7 @@ use super::{
     open::Datapath,
     tables::{TableError, Tables},
 };
-use crate::policy::Step;
+use crate::policy::prefix_plan::Step;
 
 /// The step that failed; those before it are done, those after it are not.
 #[derive(Debug, thiserror::Error)]

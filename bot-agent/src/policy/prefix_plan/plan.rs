@@ -16,16 +16,8 @@ use super::{
     compile::{Chain, Desired, NOTHING},
     dictionary::{Dictionary, Fresh, Owner, TableFull},
 };
+use crate::policy::Limits;
 use crate::rules::{prefix::Prefix, time::Now};
-
-/// How much the kernel's tables hold.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub struct Limits {
-    /// Entries of the prefix store.
-    pub prefixes: usize,
-    /// Verdict ids, [`VerdictId::NONE`] included; more than 65,536 are not used.
-    pub verdicts: usize,
-}
 
 /// One change of the kernel's tables.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
