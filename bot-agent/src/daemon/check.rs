@@ -12,7 +12,7 @@ use bot_common::{
 
 use crate::{
     control::view::{Check, Effect, KernelVerdict, ModeView, RuleView},
-    policy,
+    policy::{self, Inputs},
     rules::{
         rule::{Rule, RuleId, Scope},
         set::RuleSet,
@@ -55,10 +55,10 @@ pub(super) fn check<'a>(
     };
     let first = chain.first().map_or(VerdictId::NONE, |(id, ..)| *id);
     let (id, verdict) = in_force(first, table, || now.boot_ns);
-    let explanation = policy::explain(rules, address, now);
+    let explanation = policy::explain(&Inputs::of_rules(rules), address, now);
     let rule = behind(id);
-    if rule.map(|rule| rule.id) != explanation.winner() {
-        notes.push(disagreement(rule, explanation.winner(), id));
+    if rule.map(|rule| rule.id) != explanation.winning_rule() {
+        notes.push(disagreement(rule, explanation.winning_rule(), id));
     }
     let drops = Action::from_code(verdict.action) == Action::Drop;
     let watched = verdict.has(Flags::MONITOR_ONLY);
@@ -72,8 +72,9 @@ pub(super) fn check<'a>(
         notes.extend(exceptions(&verdict));
     }
     let shown = |rule: &Rule| RuleView::of(rule, now).with_hits(hits(rule.id));
-    let beneath = explanation.covering.iter().map(|covering| &covering.rule);
-    let beneath = beneath.filter(|other| Some(other.id) != rule.map(|rule| rule.id));
+    let beneath = explanation
+        .rules()
+        .filter(|other| Some(other.id) != rule.map(|rule| rule.id));
     Check {
         address: address.to_ip(),
         effect,
@@ -121,6 +122,7 @@ fn kernel_verdict(id: VerdictId, verdict: &Verdict, hits: Hits, now: Now) -> Ker
         Action::Throttle => "throttle",
         Action::Reject => "reject",
         Action::Drop => "drop",
+        Action::Challenge => "challenge",
     };
     let left = verdict.expires.saturating_sub(now.boot_ns) / 1_000_000_000;
     KernelVerdict {

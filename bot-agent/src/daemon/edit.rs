@@ -11,7 +11,7 @@ use crate::{
         protocol::{Failure, FailureCode, Put, Take},
         view::{Changed, RuleView, SHOWN_RULES, Still, Taken},
     },
-    policy,
+    policy::{self, Inputs},
     rules::{
         change::{Done, RuleChange, Undo},
         duration,
@@ -175,9 +175,8 @@ fn decisive<'a>(
     gone: &BTreeSet<RuleId>,
     now: Now,
 ) -> Option<&'a Rule> {
-    let explanation = policy::explain(rules, prefix.address(), now);
-    let covering = explanation.covering.iter();
-    let best = covering.map(|covering| &covering.rule).find(|rule| {
+    let explanation = policy::explain(&Inputs::of_rules(rules), prefix.address(), now);
+    let best = explanation.rules().find(|rule| {
         let wider = rule.subject.prefix();
         wider.is_some_and(|wider| wider.covers(prefix)) && !gone.contains(&rule.id)
     })?;

@@ -25,6 +25,7 @@ use crate::{
         ownership::{Ids, give},
         privilege,
     },
+    policy::{self, Inputs},
     rules::{
         rule::{Rule, RuleAction},
         set::RuleSet,
@@ -120,8 +121,8 @@ impl Offline {
         let chain: Vec<_> = rows
             .map(|((id, verdict), hits)| (id, verdict, hits))
             .collect();
-        let winner = crate::policy::explain(&rules, address, now)
-            .winner()
+        let winner = policy::explain(&Inputs::of_rules(&rules), address, now)
+            .winning_rule()
             .and_then(|id| rules.get(id));
         let behind = |id: VerdictId| -> Option<&Rule> {
             let (_, verdict, _) = chain.iter().find(|(row, ..)| *row == id)?;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::precedence::Precedence;
+use super::precedence::{Place, Precedence};
 use crate::rules::{
     prefix::Prefix,
     rule::{Rule, RuleAction},
@@ -25,7 +25,7 @@ pub struct Impact<'a> {
 /// as those of a [`crate::rules::target::Target`] do not.
 pub fn impact<'a>(rules: &'a RuleSet, prefixes: &[Prefix], forced: bool, now: Now) -> Impact<'a> {
     let exempts = |rule: &&Rule| {
-        let protected = Precedence::of(rule) == Precedence::Protected;
+        let protected = Precedence::of(rule).place == Place::Protected;
         rule.action == RuleAction::Allow && rule.is_live(now) && !(forced && protected)
     };
     let mut found: BTreeMap<_, &Rule> = BTreeMap::new();

@@ -61,6 +61,8 @@ pub enum Origin {
     Config,
     /// The command line or the control socket.
     Operator,
+    /// The agent itself, from traffic.
+    Learned,
 }
 
 impl fmt::Display for Origin {
@@ -69,6 +71,7 @@ impl fmt::Display for Origin {
             Self::Protected(what) => write!(f, "protected ({what})"),
             Self::Config => f.write_str("config"),
             Self::Operator => f.write_str("operator"),
+            Self::Learned => f.write_str("learned"),
         }
     }
 }

@@ -1,0 +1,26 @@
+//! What policy is made from.
+
+use super::list::{List, Tiers};
+use crate::rules::set::RuleSet;
+
+/// Everything that says something about addresses.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// Rules of operators, of the configuration, of protection, and what was learned.
+    pub rules: &'a RuleSet,
+    /// Lists, in any order.
+    pub lists: &'a [List],
+    /// What the scores of [`super::ListKind::Score`] lists lead to.
+    pub tiers: Tiers,
+}
+
+impl<'a> Inputs<'a> {
+    /// Rules, and nothing else.
+    pub fn of_rules(rules: &'a RuleSet) -> Self {
+        Self {
+            rules,
+            lists: &[],
+            tiers: Tiers::default(),
+        }
+    }
+}
