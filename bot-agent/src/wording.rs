@@ -15,7 +15,7 @@ pub fn grouped(number: u128) -> String {
 
 /// `1 packet`, `0 packets`, `2,000 addresses`.
 pub fn many(count: u128, noun: &str) -> String {
-    let ending = match (count, noun.ends_with('s')) {
+    let ending = match (count, noun.ends_with(['s', 'x'])) {
         (1, _) => "",
         (_, true) => "es",
         (_, false) => "s",

@@ -65,6 +65,8 @@ pub enum OriginName {
     Config,
     /// What the agent keeps reachable by itself.
     Protected,
+    /// The agent itself, from traffic.
+    Learned,
 }
 
 /// An address family; in JSON its number.
@@ -206,6 +208,7 @@ impl OriginName {
             Origin::Protected(_) => Self::Protected,
             Origin::Config => Self::Config,
             Origin::Operator => Self::Operator,
+            Origin::Learned => Self::Learned,
         }
     }
 }
@@ -216,6 +219,7 @@ impl fmt::Display for OriginName {
             Self::Operator => "operator",
             Self::Config => "config",
             Self::Protected => "protected",
+            Self::Learned => "learned",
         })
     }
 }

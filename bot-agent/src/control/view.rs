@@ -146,8 +146,22 @@ pub struct Check {
     pub kernel: Vec<KernelVerdict>,
     /// The other rules that cover the address, strongest first.
     pub beneath: Vec<RuleView>,
+    /// The entries of lists that cover the address, strongest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<ListedView>,
     /// What else to know.
     pub notes: Vec<String>,
+}
+
+/// An entry of a list.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ListedView {
+    /// The list's name.
+    pub list: String,
+    /// The entry.
+    pub prefix: Prefix,
+    /// Whether it decides.
+    pub decides: bool,
 }
 
 /// An entry of the kernel's verdict table.
@@ -232,6 +246,12 @@ pub struct Status {
     pub rules: Option<RuleCounts>,
     /// Packet counters by family and name.
     pub counters: BTreeMap<String, BTreeMap<String, HitsView>>,
+    /// The kernel's table; nothing: only the agent knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<TableView>,
+    /// The lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<ListView>,
     /// Ports; nothing: only the agent knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports: Option<PortsView>,
@@ -250,6 +270,36 @@ pub struct AgentView {
     pub since: Timestamp,
     /// Its configuration file.
     pub config: String,
+}
+
+/// The kernel's table, and how full it is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct TableView {
+    /// Prefixes that rules and lists name.
+    pub prefixes: usize,
+    /// `[tables] prefixes`.
+    pub max_prefixes: usize,
+    /// Verdict ids in use.
+    pub verdicts: usize,
+    /// `[tables] verdicts`.
+    pub max_verdicts: usize,
+    /// Bytes of the generation in force.
+    pub bytes: u64,
+    /// Of these, bytes in use.
+    pub used_bytes: u64,
+    /// Differences between the policy and the kernel that were found and mended; there should be none.
+    pub repairs: u64,
+}
+
+/// A list.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ListView {
+    /// Its name.
+    pub name: String,
+    /// Prefixes.
+    pub entries: usize,
+    /// What its entries matched so far, where they decided.
+    pub hits: HitsView,
 }
 
 /// How many rules there are.

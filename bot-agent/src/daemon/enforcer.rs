@@ -6,7 +6,7 @@
 //! refers to them; those that nothing refers to any more are collected later and rest before they
 //! say something else.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
 use bot_common::{
     abi::{
@@ -39,7 +39,7 @@ pub(super) struct Enforcer {
     limits: Limits,
     enforced: Enforced,
     /// Hits of ids that say something else by now.
-    kept_hits: BTreeMap<Owner, Hits>,
+    kept_hits: HashMap<Owner, Hits>,
     /// Differences between the policy and the kernel that were found and mended.
     repairs: u64,
     /// Where the next look for differences begins.
@@ -96,12 +96,13 @@ impl Reach {
 impl Enforcer {
     /// Takes over what the kernel's tables hold. They are not changed before the first change.
     pub(super) fn new(datapath: Datapath, limits: Limits) -> Result<Self, TableError> {
-        let enforced = found(&datapath, limits)?;
+        let live = ids_in(&datapath.ranges());
+        let enforced = Enforced::from_kernel(limits, &datapath.verdicts()?, live);
         Ok(Self {
             datapath,
             limits,
             enforced,
-            kept_hits: BTreeMap::new(),
+            kept_hits: HashMap::new(),
             repairs: 0,
             cursor: Cursor::default(),
         })
@@ -114,11 +115,6 @@ impl Enforcer {
         reach: &Reach,
         now: Now,
     ) -> Result<Prepared, EnforceError> {
-        let needed = inputs.prefixes();
-        let capacity = self.limits.prefixes;
-        if needed > capacity {
-            return Err(TableFull::Prefixes { needed, capacity }.into());
-        }
         match self.work_out(inputs, reach, now) {
             Err(EnforceError::Full(_)) => {
                 self.collect(now);
@@ -189,9 +185,9 @@ impl Enforcer {
         self.repairs
     }
 
-    /// Verdict ids in use, of those there are.
-    pub(super) fn verdicts(&self) -> (usize, usize) {
-        (self.enforced.used(), self.limits.verdicts)
+    /// What is used of what there is.
+    pub(super) fn used(&self) -> (Limits, Limits) {
+        (self.enforced.used(), self.limits)
     }
 
     /// Whom the hits of an id count for.
@@ -203,9 +199,9 @@ impl Enforcer {
     pub(super) fn hits(
         &self,
         wanted: impl Fn(&Owner) -> bool,
-    ) -> Result<BTreeMap<Owner, Hits>, TableError> {
+    ) -> Result<HashMap<Owner, Hits>, TableError> {
         let kept = self.kept_hits.iter().filter(|(owner, _)| wanted(owner));
-        let mut hits: BTreeMap<Owner, Hits> = kept.map(|(owner, hits)| (*owner, *hits)).collect();
+        let mut hits: HashMap<Owner, Hits> = kept.map(|(owner, hits)| (*owner, *hits)).collect();
         let (ids, owners): (Vec<VerdictId>, Vec<Owner>) = self
             .enforced
             .owners()
@@ -237,8 +233,9 @@ impl Enforcer {
     }
 
     /// Learns again what the kernel holds, after it refused something half-way.
-    pub(super) fn read_anew(&mut self) -> Result<(), TableError> {
-        self.enforced = found(&self.datapath, self.limits)?;
+    pub(super) fn read_anew(&mut self, now: Now) -> Result<(), TableError> {
+        let live = ids_in(&self.datapath.ranges());
+        self.enforced = Enforced::read_anew(self.limits, &self.datapath.verdicts()?, live, now);
         Ok(())
     }
 
@@ -248,9 +245,11 @@ impl Enforcer {
         reach: &Reach,
         now: Now,
     ) -> Result<Prepared, EnforceError> {
-        // Only a generation of this agent's own can be changed in place.
+        // Only a generation of this agent's own can be changed in place; and near the limit everything
+        // is counted.
         if let Reach::Prefixes(prefixes) = reach
             && self.datapath.usage().is_some()
+            && inputs.named() <= self.limits.prefixes
         {
             let regions = prefixes.iter().map(|region| {
                 let compiled = policy::compile_within(inputs, *region, now);
@@ -293,12 +292,6 @@ impl Enforcer {
         let live = ids_in(&self.datapath.ranges());
         self.enforced.sweep(live, now);
     }
-}
-
-/// What the kernel's tables say.
-fn found(datapath: &Datapath, limits: Limits) -> Result<Enforced, TableError> {
-    let live = ids_in(&datapath.ranges());
-    Ok(Enforced::from_kernel(limits, &datapath.verdicts()?, live))
 }
 
 /// Every id that ranges refer to, once.

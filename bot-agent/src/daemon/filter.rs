@@ -22,7 +22,7 @@ use crate::{
     control::protocol::{Failure, FailureCode},
     datapath::{Datapath, TableError},
     event::Cause,
-    policy::{self, Group, Inputs, Limits, List, Owner, Tiers},
+    policy::{self, Group, Inputs, Limits, List, ListId, Owner, Tiers},
     rules::{
         rule::{Draft, Origin, Rule, RuleId},
         set::{RuleSet, Synced},
@@ -47,6 +47,15 @@ pub(super) struct Filter {
     retry_at: Option<u64>,
     /// Whether the kernel is kept true already; before [`Self::enforce`] only rules change.
     begun: bool,
+}
+
+/// What stands behind a verdict.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Behind<'a> {
+    /// A rule.
+    Rule(&'a Rule),
+    /// A list.
+    List(&'a List),
 }
 
 impl Filter {
@@ -227,14 +236,23 @@ impl Filter {
             .map_err(|error| refused(&error))
     }
 
-    /// The rule behind a verdict, as seen from a source that it applied to.
-    pub(super) fn rule_behind(&self, verdict: VerdictId, src: Address, now: Now) -> Option<&Rule> {
+    /// What stands behind a verdict, as seen from a source that it applied to.
+    pub(super) fn behind(
+        &self,
+        verdict: VerdictId,
+        src: Address,
+        now: Now,
+    ) -> Option<Behind<'_>> {
         match self.enforcer.owner(verdict)? {
-            Owner::Rule(id) => self.rules.get(id),
+            Owner::Rule(id) => self.rules.get(id).map(Behind::Rule),
+            Owner::List(id) => {
+                let list = self.lists.iter().find(|list| list.id() == id);
+                list.map(Behind::List)
+            }
             Owner::Group(group) => {
-                let winner = policy::explain(&self.inputs(), src, now).winner()?;
+                let winner = policy::explain(&self.inputs(), src, now).winning_rule()?;
                 let rule = self.rules.get(winner)?;
-                (Group::from(&rule.origin) == group).then_some(rule)
+                (Group::from(&rule.origin) == group).then_some(Behind::Rule(rule))
             }
             Owner::Unknown => None,
         }
@@ -242,11 +260,12 @@ impl Filter {
 
     /// The same for an event, which also names rules that have gone.
     pub(super) fn cause(&self, verdict: VerdictId, src: Address, now: Now) -> Cause {
-        match (
-            self.rule_behind(verdict, src, now),
-            self.enforcer.owner(verdict),
-        ) {
-            (Some(rule), _) => Cause::of(rule),
+        match (self.behind(verdict, src, now), self.enforcer.owner(verdict)) {
+            (Some(Behind::Rule(rule)), _) => Cause::of(rule),
+            (Some(Behind::List(list)), _) => Cause {
+                origin: Some(format!("list {}", list.name())),
+                ..Cause::default()
+            },
             (None, Some(Owner::Rule(id))) => Cause {
                 rule: Some(id),
                 ..Cause::default()
@@ -265,9 +284,19 @@ impl Filter {
         Ok(hits
             .filter_map(|(owner, hits)| match owner {
                 Owner::Rule(rule) => Some((rule, hits)),
-                Owner::Group(_) | Owner::Unknown => None,
+                Owner::List(_) | Owner::Group(_) | Owner::Unknown => None,
             })
             .collect())
+    }
+
+    /// What the entries of each list matched so far.
+    pub(super) fn list_hits(&self) -> Result<BTreeMap<ListId, Hits>, TableError> {
+        let hits = self.enforcer.hits(|owner| matches!(owner, Owner::List(_)))?;
+        let of_lists = hits.into_iter().filter_map(|(owner, hits)| match owner {
+            Owner::List(list) => Some((list, hits)),
+            Owner::Rule(_) | Owner::Group(_) | Owner::Unknown => None,
+        });
+        Ok(of_lists.collect())
     }
 
     /// The kernel's own answer about an address, with the hits of each verdict of the chain.
@@ -299,7 +328,7 @@ impl Filter {
                 self.retry_at = Some(now.boot_ns.saturating_add(RETRY_NS));
                 if matches!(error, EnforceError::Table(_)) {
                     // What it took and what not, it must say itself.
-                    let read = self.enforcer.read_anew();
+                    let read = self.enforcer.read_anew(now);
                     if let Err(error) = read {
                         tracing::warn!("reading the kernel's tables: {error}");
                     }

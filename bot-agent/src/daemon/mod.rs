@@ -220,7 +220,7 @@ impl Daemon {
         let Ok((first, chain)) = self.filter.enforcer.datapath.lookup(src) else {
             return (Action::Pass, Cause::default());
         };
-        let ids = filter::ids_of(first, &chain);
+        let ids = enforcer::ids_of(first, &chain);
         let table = |id: VerdictId| {
             let position = ids.iter().position(|other| *other == id)?;
             chain.get(position).copied()

@@ -9,7 +9,8 @@ use rustix::process::{Gid, Uid};
 use super::{
     belongings::in_state_dir,
     check::{Facts, check},
-    filter::ids_of,
+    enforcer::ids_of,
+    filter::Behind,
     interfaces::view_of,
     mode::{ModeState, view_of_settings},
     status::{count, lost},
@@ -98,6 +99,8 @@ impl Offline {
                 protected: None,
                 ..count(rules)
             }),
+            table: None,
+            lists: Vec::new(),
             counters: counters(&read),
             ports: None,
             notes,
@@ -124,16 +127,18 @@ impl Offline {
         let winner = policy::explain(&Inputs::of_rules(&rules), address, now)
             .winning_rule()
             .and_then(|id| rules.get(id));
-        let behind = |id: VerdictId| -> Option<&Rule> {
+        let behind = |id: VerdictId| -> Option<Behind<'_>> {
             let (_, verdict, _) = chain.iter().find(|(row, ..)| *row == id)?;
             let drops = Action::from_code(verdict.action) == Action::Drop;
-            winner.filter(|rule| (rule.action == RuleAction::Block) == drops)
+            winner
+                .filter(|rule| (rule.action == RuleAction::Block) == drops)
+                .map(Behind::Rule)
         };
         let facts = Facts {
             address,
             chain: chain.clone(),
             mode: self.mode()?,
-            rules: &rules,
+            inputs: Inputs::of_rules(&rules),
             notes,
         };
         Ok(check(facts, behind, |_| None, now))

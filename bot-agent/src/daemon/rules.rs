@@ -103,10 +103,10 @@ impl Daemon {
                 .lookup(address)
                 .map_err(|error| failed(error.to_string()))?,
             mode: self.mode.view(now),
-            rules: self.filter.rules(),
+            inputs: self.filter.inputs(),
             notes: Vec::new(),
         };
-        let behind = |id| self.filter.rule_behind(id, address, now);
+        let behind = |id| self.filter.behind(id, address, now);
         let check = check(facts, behind, |rule| hits.get(&rule).copied(), now);
         Ok(Response::Check(Box::new(check)))
     }

@@ -8,7 +8,9 @@ use super::{Daemon, rules::failed};
 use crate::{
     control::{
         protocol::{Failure, Response},
-        view::{AgentView, HitsView, PortsView, RuleCounts, Status, counters},
+        view::{
+            AgentView, HitsView, ListView, PortsView, RuleCounts, Status, TableView, counters,
+        },
     },
     host::{self, ports::PortSet},
     rules::{
@@ -18,6 +20,9 @@ use crate::{
     stream::Failure as HelloFailure,
     wording::{many, verb},
 };
+
+/// Bytes of a line of the table.
+const LINE_BYTES: u64 = 64;
 
 impl Daemon {
     pub(super) fn status(&self) -> Result<Response, Failure> {
@@ -42,6 +47,8 @@ impl Daemon {
             mode: self.mode.view(now),
             interfaces: self.interfaces.view(),
             rules: Some(count(self.filter.rules())),
+            table: self.table_view(),
+            lists: self.list_views()?,
             counters,
             ports: Some(PortsView {
                 served_tcp: ranges(&self.ports.served_tcp),
@@ -51,6 +58,36 @@ impl Daemon {
             }),
             notes,
         })))
+    }
+
+    /// How full the kernel's table is.
+    fn table_view(&self) -> Option<TableView> {
+        let enforcer = &self.filter.enforcer;
+        let usage = enforcer.datapath.usage()?;
+        let (used, limits) = enforcer.used();
+        let bytes = |lines: u32| u64::from(lines) * LINE_BYTES;
+        Some(TableView {
+            prefixes: used.prefixes,
+            max_prefixes: limits.prefixes,
+            verdicts: used.verdicts,
+            max_verdicts: limits.verdicts,
+            bytes: bytes(usage.total),
+            used_bytes: bytes(usage.used),
+            repairs: enforcer.repairs(),
+        })
+    }
+
+    fn list_views(&self) -> Result<Vec<ListView>, Failure> {
+        let hits = self.filter.list_hits();
+        let hits = hits.map_err(|error| failed(error.to_string()))?;
+        let lists = self.filter.lists().iter();
+        Ok(lists
+            .map(|list| ListView {
+                name: list.name().to_string(),
+                entries: list.len(),
+                hits: hits.get(&list.id()).copied().unwrap_or_default().into(),
+            })
+            .collect())
     }
 
     /// What became of hellos in the agent, as counters without bytes.

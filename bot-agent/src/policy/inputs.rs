@@ -23,4 +23,10 @@ impl<'a> Inputs<'a> {
             tiers: Tiers::default(),
         }
     }
+
+    /// How many prefixes they name at most: those that several name are counted for each.
+    pub fn named(&self) -> usize {
+        let lists: usize = self.lists.iter().map(List::len).sum();
+        lists.saturating_add(self.rules.len())
+    }
 }
