@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod line;
+pub mod list;
 mod places;
 pub mod protocol;
 pub mod server;

@@ -7,14 +7,15 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::view::{Changed, Check, Interface, ModeView, RuleView, Status, Taken};
+pub use super::list::List;
+use super::{
+    list::Summary,
+    view::{Changed, Check, Interface, ModeView, RuleView, Status, Taken},
+};
 pub use crate::rules::mode::Mode;
 use crate::{
     event::{Event, filter::Filter},
-    rules::{
-        prefix::Prefix,
-        rule::{RuleAction, Scope},
-    },
+    rules::rule::{RuleId, Scope},
 };
 
 /// Raised when a client could misread an answer.
@@ -70,7 +71,7 @@ pub enum Request {
         #[serde(default)]
         iface: Option<String>,
     },
-    /// Rules, one `rule` line each, then `end`.
+    /// Rules, one `rule` line each, then `end`; or `summary`.
     List(List),
     /// Events, one `event` line each, then `end` unless following.
     Logs(Logs),
@@ -141,21 +142,6 @@ pub struct Take {
     pub dry_run: bool,
 }
 
-/// Which rules to list.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct List {
-    /// Only these.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub action: Option<RuleAction>,
-    /// Only rules that overlap this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub overlaps: Option<Prefix>,
-    /// Also what the agent protects by itself.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub protected: bool,
-}
-
 /// Which events to show.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -201,6 +187,9 @@ pub enum Response {
     End {
         /// Items before this line.
         count: usize,
+        /// Rules may follow this one: it is the `after` of the next page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<RuleId>,
     },
     /// The request failed; nothing was changed unless the message says so.
     Error(Failure),
@@ -217,6 +206,8 @@ pub enum Response {
     Rule(Box<RuleView>),
     /// The agent.
     Status(Box<Status>),
+    /// How many rules there are.
+    Summary(Summary),
     /// Rules were taken back, or would be.
     Taken(Box<Taken>),
     /// Versions.
@@ -283,6 +274,11 @@ impl Response {
         }
     }
 
+    /// The end of an answer of `count` items.
+    pub fn end(count: usize) -> Self {
+        Self::End { count, next: None }
+    }
+
     /// A failure.
     pub fn error(code: FailureCode, message: impl Into<String>) -> Self {
         Self::Error(Failure::new(code, message))
@@ -320,7 +316,7 @@ impl Version {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
-fn is_false(value: &bool) -> bool {
+pub(super) fn is_false(value: &bool) -> bool {
     !value
 }
 
@@ -448,7 +444,7 @@ mod tests {
                 Response::error(FailureCode::ForeignProgram, "eth0 is taken"),
                 r#"{"error":{"code":"foreign_program","message":"eth0 is taken"}}"#,
             ),
-            (Response::End { count: 3 }, r#"{"end":{"count":3}}"#),
+            (Response::end(3), r#"{"end":{"count":3}}"#),
             (
                 Response::Ok {
                     message: "done".into(),

@@ -26,6 +26,7 @@ use tokio::{
 
 use super::{
     line::{LineError, next_line},
+    list::{List, PAGE},
     places::{Place, Places},
     protocol::{FailureCode, MAX_REQUEST, Request, Response},
 };
@@ -229,6 +230,47 @@ impl Client {
         reader: &mut BufReader<tokio::net::unix::OwnedReadHalf>,
         writer: &mut Writer,
     ) -> Result<(), Closed> {
+        if let Request::List(list) = &request
+            && list.limit.is_none()
+            && !list.summary
+        {
+            return self.whole_list(list, writer).await;
+        }
+        match self.ask(request).await? {
+            Answer::Lines(lines) => writer.lines(&lines).await,
+            Answer::Follow { past, live, filter } => {
+                writer.lines(&past).await?;
+                follow(live, &filter, reader, writer).await
+            }
+        }
+    }
+
+    /// A list without a limit, asked for page by page, each when the client has read the one
+    /// before: a million rules take no more memory than a thousand.
+    async fn whole_list(&self, list: &List, writer: &mut Writer) -> Result<(), Closed> {
+        let mut list = List {
+            limit: Some(PAGE),
+            ..list.clone()
+        };
+        let mut shown = 0;
+        loop {
+            let Answer::Lines(mut lines) = self.ask(Request::List(list.clone())).await? else {
+                return Err(Closed);
+            };
+            let end = lines.pop().ok_or(Closed)?;
+            let Response::End { count, next } = end else {
+                return writer.lines(&[end]).await;
+            };
+            writer.lines(&lines).await?;
+            shown += count;
+            if next.is_none() {
+                return writer.lines(&[Response::end(shown)]).await;
+            }
+            list.after = next;
+        }
+    }
+
+    async fn ask(&self, request: Request) -> Result<Answer, Closed> {
         let (reply, answer) = oneshot::channel();
         let call = Call {
             request,
@@ -236,13 +278,7 @@ impl Client {
             reply,
         };
         self.calls.send(call).await.map_err(|_| Closed)?;
-        match answer.await.map_err(|_| Closed)? {
-            Answer::Lines(lines) => writer.lines(&lines).await,
-            Answer::Follow { past, live, filter } => {
-                writer.lines(&past).await?;
-                follow(live, &filter, reader, writer).await
-            }
-        }
+        answer.await.map_err(|_| Closed)
     }
 }
 

@@ -250,7 +250,7 @@ impl Daemon {
             .map(|event| Response::Event(Box::new(event)))
             .collect();
         let Some(live) = live else {
-            past.push(Response::End { count: past.len() });
+            past.push(Response::end(past.len()));
             return Answer::Lines(past);
         };
         Answer::Follow {

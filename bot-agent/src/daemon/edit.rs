@@ -1,7 +1,8 @@
 //! Changes of rules, worked out before anything is touched.
 //!
-//! Pure: from a request and the rules that are, the rules that will be, what the store must do for
-//! it, and what to do when the kernel refuses. `filter.rs` carries it out.
+//! Pure: from a request and the rules that are, the changes that make the rules that will be. What
+//! the store must do for them, and how it is taken back, follows from those. `filter.rs` carries it
+//! out.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -12,10 +13,11 @@ use crate::{
     },
     policy::{self, Inputs},
     rules::{
+        change::{Done, RuleChange, Undo},
         duration,
         prefix::{ParseError, Prefix},
         rule::{Draft, Origin, Rule, RuleAction, RuleId, Scope},
-        set::{Inserted, RuleSet},
+        set::RuleSet,
         subject::Subject,
         target::Target,
         time::{Deadline, Now},
@@ -29,18 +31,34 @@ const MAX_REASON: usize = 512;
 /// A change that is not made yet.
 #[derive(Debug)]
 pub struct Edit<T> {
-    /// The rules afterwards.
-    pub rules: RuleSet,
-    /// For the store.
-    pub changes: Vec<Change>,
-    /// For the store, if the kernel refuses.
-    pub undo: Vec<Change>,
+    /// For [`RuleSet::apply`]. What is replaced is removed by a change of its own.
+    pub changes: Vec<RuleChange>,
     /// Rules that are new.
     pub added: Vec<RuleId>,
     /// Rules that go and are not replaced.
     pub removed: Vec<Rule>,
     /// What to answer.
     pub answer: T,
+}
+
+/// What the store must do for a change that was made, which left `next` for the next rule.
+pub fn stored(changes: &[RuleChange], next: RuleId) -> Vec<Change> {
+    let changes = changes.iter().map(|change| match change {
+        RuleChange::Insert(rule) => Change::Put(rule.clone()),
+        RuleChange::Remove(id) => Change::Delete(*id),
+    });
+    // So that no id is ever used twice, whatever is removed before the next start.
+    changes.chain([Change::NextId(next)]).collect()
+}
+
+/// What the store must do when the kernel refuses such a change.
+pub fn taken_back(undo: &Undo) -> Vec<Change> {
+    let done = undo.done().iter().rev();
+    done.map(|done| match done {
+        Done::Inserted(id, _) => Change::Delete(*id),
+        Done::Removed(rule) => Change::Put(rule.clone()),
+    })
+    .collect()
 }
 
 /// New rules of operators. A block of single addresses lasts `default` unless the request says.
@@ -68,16 +86,9 @@ pub fn put(
     let prefixes = prefixes_of(&subjects);
     let protected = protected(rules, action, &prefixes, put.force, now)?;
 
-    let mut edit = Edit {
-        rules: rules.clone(),
-        changes: Vec::new(),
-        undo: Vec::new(),
-        added: Vec::new(),
-        removed: Vec::new(),
-        answer: Changed::default(),
-    };
+    let (mut changes, mut added, mut shown) = (Vec::new(), Vec::new(), Vec::new());
     let mut replaced = 0;
-    for subject in &subjects {
+    for (subject, id) in subjects.iter().zip(rules.next_ids()) {
         let draft = Draft {
             subject: *subject,
             action,
@@ -88,29 +99,31 @@ pub fn put(
             reason: put.reason.clone(),
             origin: Origin::Operator,
         };
-        let rule = draft.into_rule(edit.rules.reserve_id(), now);
-        edit.added.push(rule.id);
-        edit.undo.push(Change::Delete(rule.id));
-        edit.changes.push(Change::Put(rule.clone()));
-        if let Inserted::Replaced(old) = edit.rules.insert(rule, now) {
+        let rule = draft.into_rule(id, now);
+        if let Some(old) = rules.rival(&rule) {
             replaced += 1;
-            edit.changes.push(Change::Delete(old.id));
-            edit.undo.push(Change::Put(old));
+            changes.push(RuleChange::Remove(old.id));
         }
+        if shown.len() < SHOWN_RULES {
+            shown.push(RuleView::of(&rule, now));
+        }
+        added.push(rule.id);
+        changes.push(RuleChange::Insert(rule));
     }
-    // So that no id is ever used twice, whatever is removed before the next start.
-    edit.changes.push(Change::NextId(edit.rules.next_id()));
-    let shown = edit.added.iter().take(SHOWN_RULES);
-    let shown = shown.filter_map(|id| edit.rules.get(*id));
-    edit.answer = Changed {
+    let answer = Changed {
         dry_run: put.dry_run,
-        added: edit.added.len() - replaced,
+        added: added.len() - replaced,
         replaced,
-        rules: shown.map(|rule| RuleView::of(rule, now)).collect(),
+        rules: shown,
         protected,
         ..reach(rules, action, &prefixes, put.force, now)
     };
-    Ok(edit)
+    Ok(Edit {
+        changes,
+        added,
+        removed: Vec::new(),
+        answer,
+    })
 }
 
 /// Rules of operators that go.
@@ -121,50 +134,51 @@ pub fn take(
     now: Now,
 ) -> Result<Edit<Taken>, Failure> {
     let subjects = subjects_of(&parse(&take.targets)?);
-    let mut edit = Edit {
-        rules: rules.clone(),
-        changes: Vec::new(),
-        undo: Vec::new(),
-        added: Vec::new(),
-        removed: Vec::new(),
-        answer: Taken {
-            dry_run: take.dry_run,
-            ..Taken::default()
-        },
-    };
+    let (mut removed, mut unknown) = (Vec::new(), Vec::new());
     for subject in &subjects {
         let ours = rules
             .about(*subject)
             .find(|rule| rule.action == action && rule.origin == Origin::Operator);
-        match ours.and_then(|rule| edit.rules.remove(rule.id)) {
-            Some(rule) => {
-                edit.changes.push(Change::Delete(rule.id));
-                edit.undo.push(Change::Put(rule.clone()));
-                edit.removed.push(rule);
-            }
-            None => edit.answer.unknown.push(*subject),
+        match ours {
+            Some(rule) => removed.push(rule.clone()),
+            None => unknown.push(*subject),
         }
     }
+    let gone: BTreeSet<RuleId> = removed.iter().map(|rule| rule.id).collect();
     let still = subjects.iter().filter_map(|subject| {
-        let by = decisive(&edit.rules, subject.prefix()?, now)?;
+        let by = decisive(rules, subject.prefix()?, &gone, now)?;
         (by.action == action).then(|| Still {
             subject: *subject,
             by: RuleView::of(by, now),
         })
     });
-    edit.answer.still = still.collect();
-    edit.answer.removed = edit.removed.len();
-    let shown = edit.removed.iter().take(SHOWN_RULES);
-    edit.answer.rules = shown.map(|rule| RuleView::of(rule, now)).collect();
-    Ok(edit)
+    let shown = removed.iter().take(SHOWN_RULES);
+    let answer = Taken {
+        dry_run: take.dry_run,
+        removed: removed.len(),
+        rules: shown.map(|rule| RuleView::of(rule, now)).collect(),
+        unknown,
+        still: still.collect(),
+    };
+    Ok(Edit {
+        changes: gone.into_iter().map(RuleChange::Remove).collect(),
+        added: Vec::new(),
+        removed,
+        answer,
+    })
 }
 
-/// The rule that decides about all of `prefix`, narrower rules aside.
-fn decisive(rules: &RuleSet, prefix: Prefix, now: Now) -> Option<&Rule> {
+/// The rule that decides about all of `prefix`, narrower rules and those that are `gone` aside.
+fn decisive<'a>(
+    rules: &'a RuleSet,
+    prefix: Prefix,
+    gone: &BTreeSet<RuleId>,
+    now: Now,
+) -> Option<&'a Rule> {
     let explanation = policy::explain(&Inputs::of_rules(rules), prefix.address(), now);
     let best = explanation.rules().find(|rule| {
         let wider = rule.subject.prefix();
-        wider.is_some_and(|wider| wider.covers(prefix))
+        wider.is_some_and(|wider| wider.covers(prefix)) && !gone.contains(&rule.id)
     })?;
     rules.get(best.id)
 }

@@ -14,7 +14,7 @@ use bot_common::{
     address::Address,
 };
 
-use super::edit::Edit;
+use super::edit::{self, Edit};
 use crate::{
     control::protocol::{Failure, FailureCode},
     datapath::{Datapath, TableError},
@@ -79,22 +79,31 @@ impl Filter {
 
     /// Carries out an operator's change.
     pub(super) fn commit<T>(&mut self, edit: Edit<T>, now: Now) -> Result<T, Failure> {
-        let plan = self.plan(&edit.rules, now).map_err(|full| refused(&full))?;
-        self.store
-            .commit(&edit.changes)
-            .map_err(|error| failed(format!("nothing was changed: {error}")))?;
+        let undo = self.rules.apply(&edit.changes);
+        let plan = match self.plan(&self.rules, now) {
+            Ok(plan) => plan,
+            Err(full) => {
+                self.rules.undo(undo);
+                return Err(refused(&full));
+            }
+        };
+        let stored = edit::stored(&edit.changes, self.rules.next_id());
+        if let Err(error) = self.store.commit(&stored) {
+            self.rules.undo(undo);
+            return Err(failed(format!("nothing was changed: {error}")));
+        }
         if let Err(error) = self.carry_out(plan) {
             let mut message =
                 format!("the kernel refused ({error}); the rules are what they were before");
-            if let Err(error) = self.store.commit(&edit.undo) {
+            if let Err(error) = self.store.commit(&edit::taken_back(&undo)) {
                 message = format!(
                     "{message}, but the store could not be taken back ({error}): the change may come at the next start"
                 );
             }
+            self.rules.undo(undo);
             self.read_anew(now);
             return Err(failed(message));
         }
-        self.rules = edit.rules;
         for rule in &edit.removed {
             self.kept_hits.remove(&rule.id);
         }
@@ -102,8 +111,11 @@ impl Filter {
     }
 
     /// Only looks whether an operator's change is possible.
-    pub(super) fn rehearse<T>(&self, edit: Edit<T>, now: Now) -> Result<T, Failure> {
-        self.plan(&edit.rules, now).map_err(|full| refused(&full))?;
+    pub(super) fn rehearse<T>(&mut self, edit: Edit<T>, now: Now) -> Result<T, Failure> {
+        let undo = self.rules.apply(&edit.changes);
+        let plan = self.plan(&self.rules, now);
+        self.rules.undo(undo);
+        plan.map_err(|full| refused(&full))?;
         Ok(edit.answer)
     }
 

@@ -14,11 +14,7 @@ use crate::{
     },
     event::{Body, RuleChange},
     host,
-    rules::{
-        prefix::Prefix,
-        rule::{Origin, Rule, RuleAction, RuleId},
-        subject::Subject,
-    },
+    rules::rule::{RuleAction, RuleId},
 };
 
 impl Daemon {
@@ -63,30 +59,31 @@ impl Daemon {
         Ok(Response::Taken(Box::new(taken)))
     }
 
+    /// One page of rules and where to go on, or their numbers.
     pub(super) fn list(&self, list: &List) -> Result<Vec<Response>, Failure> {
+        if list.summary {
+            let summary = list.summarize(self.filter.rules());
+            return Ok(vec![Response::Summary(summary)]);
+        }
         let now = host::now();
+        let page = list.page(self.filter.rules());
+        let shown: BTreeSet<RuleId> = page.rules.iter().map(|rule| rule.id).collect();
         let hits = self
             .filter
-            .hits(|_| true)
+            .hits(|rule| shown.contains(&rule))
             .map_err(|error| failed(error.to_string()))?;
-        let wanted = |rule: &&Rule| {
-            (list.protected || !matches!(rule.origin, Origin::Protected(_)))
-                && list.action.is_none_or(|action| rule.action == action)
-                && list
-                    .overlaps
-                    .is_none_or(|wanted| overlaps(rule.subject, wanted))
-        };
-        let mut lines: Vec<Response> = self
-            .filter
-            .rules()
+        let mut lines: Vec<Response> = page
+            .rules
             .iter()
-            .filter(wanted)
             .map(|rule| {
                 let hits = hits.get(&rule.id).copied();
                 Response::Rule(Box::new(RuleView::of(rule, now).with_hits(hits)))
             })
             .collect();
-        lines.push(Response::End { count: lines.len() });
+        lines.push(Response::End {
+            count: lines.len(),
+            next: page.next,
+        });
         Ok(lines)
     }
 
@@ -113,12 +110,6 @@ impl Daemon {
         let check = check(facts, behind, |rule| hits.get(&rule).copied(), now);
         Ok(Response::Check(Box::new(check)))
     }
-}
-
-/// Whether a rule says something about addresses in `wanted`.
-fn overlaps(subject: Subject, wanted: Prefix) -> bool {
-    let prefix = subject.prefix();
-    prefix.is_some_and(|prefix| wanted.covers(prefix) || prefix.covers(wanted))
 }
 
 pub(super) fn failed(error: impl Into<String>) -> Failure {

@@ -16,6 +16,7 @@ mod full;
 mod inputs;
 mod list;
 mod merge;
+mod networks;
 mod precedence;
 pub mod prefix_plan;
 mod preview;

@@ -2,6 +2,7 @@
 //!
 //! Pure: no aya, no tokio, no clock. Whoever needs the time gets a [`time::Now`].
 
+pub mod change;
 pub mod duration;
 pub mod mode;
 pub mod prefix;

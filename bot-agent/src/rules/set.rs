@@ -3,7 +3,10 @@
 //! Invariants: no two rules share subject, action and origin (the newer replaces the older), and
 //! every deadline is on the running boot's clock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+};
 
 use bot_common::address::Address;
 
@@ -15,10 +18,10 @@ use super::{
 };
 
 /// Every rule there is, expired ones included until [`RuleSet::expire`] takes them out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RuleSet {
     by_id: BTreeMap<RuleId, Rule>,
-    /// Prefixes first, as [`Subject`] orders them.
+    /// Prefixes first, as [`Subject`] orders them; identities in order.
     by_subject: BTreeMap<Subject, Vec<RuleId>>,
     /// `CLOCK_BOOTTIME` nanoseconds.
     by_deadline: BTreeSet<(u64, RuleId)>,
@@ -93,6 +96,14 @@ impl RuleSet {
         self.by_id.values()
     }
 
+    /// All rules with an identity above that of `last`, oldest first; nothing: all of them.
+    pub fn after(&self, last: Option<RuleId>) -> impl Iterator<Item = &Rule> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_id
+            .range((from, Bound::Unbounded))
+            .map(|(_, rule)| rule)
+    }
+
     /// Prefixes with their rules; a prefix comes before all that it covers.
     pub fn by_prefix(&self) -> impl Iterator<Item = (Prefix, impl Iterator<Item = &Rule>)> {
         self.by_subject
@@ -162,6 +173,15 @@ impl RuleSet {
         self.next
     }
 
+    pub(super) fn set_next_id(&mut self, next: RuleId) {
+        self.next = next;
+    }
+
+    /// The identities that the next rules get, in order.
+    pub fn next_ids(&self) -> impl Iterator<Item = RuleId> + use<> {
+        (self.next.0..).map(RuleId)
+    }
+
     /// Takes an identity for a new rule.
     pub fn reserve_id(&mut self) -> RuleId {
         let id = self.next;
@@ -177,21 +197,24 @@ impl RuleSet {
 
     /// Adds `rule`, in place of one with the same identity or the same subject, action and origin.
     pub fn insert(&mut self, rule: Rule, now: Now) -> Inserted {
-        let rule = rule.rebased(now);
+        let replaced = self.place(rule.rebased(now)).pop();
+        replaced.map_or(Inserted::Added, Inserted::Replaced)
+    }
+
+    /// Adds a rule whose deadline is on the running boot's clock. Returns those that it takes the
+    /// place of: the one with its identity, then the one with its subject, action and origin.
+    pub(super) fn place(&mut self, rule: Rule) -> Vec<Rule> {
         let rival = self.rival(&rule).map(|rival| rival.id);
-        let replaced = self
-            .remove(rule.id)
-            .or_else(|| rival.and_then(|rival| self.remove(rival)));
+        let mut replaced: Vec<Rule> = self.remove(rule.id).into_iter().collect();
+        replaced.extend(rival.and_then(|rival| self.remove(rival)));
         self.next = self.next.max(RuleId(rule.id.0.saturating_add(1)));
-        self.by_subject
-            .entry(rule.subject)
-            .or_default()
-            .push(rule.id);
+        let ids = self.by_subject.entry(rule.subject).or_default();
+        ids.insert(ids.partition_point(|other| *other < rule.id), rule.id);
         if let Some(deadline) = rule.deadline {
             self.by_deadline.insert((deadline.boot_ns, rule.id));
         }
         self.by_id.insert(rule.id, rule);
-        replaced.map_or(Inserted::Added, Inserted::Replaced)
+        replaced
     }
 
     /// Takes the rule out.
