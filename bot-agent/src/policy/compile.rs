@@ -13,11 +13,15 @@ use super::{
     inputs::Inputs,
     list::{List, ListKind, Tiers},
     merge::{Part, Rules, Says, Voices, merge},
+    networks::{Coming, Networks},
     precedence::Narrowness,
     states::{Chains, State, States},
     sweep::Sweep,
 };
-use crate::rules::{prefix::Prefix, rule::Rule, set::RuleSet, time::Now};
+use crate::{
+    asn::Database,
+    rules::{prefix::Prefix, rule::Rule, set::RuleSet, time::Now},
+};
 
 /// Addresses that have one chain.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -72,6 +76,9 @@ pub fn compile_within(inputs: &Inputs<'_>, region: Prefix, now: Now) -> Compiled
 
 struct Compilation<'a> {
     rules: &'a RuleSet,
+    /// Only if there are rules that need it.
+    database: Option<&'a Database>,
+    networks: Networks<'a>,
     lists: Vec<(&'a List, Voices)>,
     states: States,
     now: Now,
@@ -86,6 +93,8 @@ impl<'a> Compilation<'a> {
             .collect();
         Self {
             rules: inputs.rules,
+            database: inputs.database.filter(|_| has_networks(inputs.rules)),
+            networks: Networks::new(inputs.rules, now),
             lists,
             states,
             now,
@@ -109,8 +118,11 @@ impl<'a> Compilation<'a> {
             }
         });
         let lists: Vec<_> = lists.collect();
-        let whole = (A::FIRST, A::LAST);
-        sweep(&mut self.states, whole, States::EMPTY, &rules, &lists)
+        let coming = Coming::new(self.database.map_or(&[], A::ranges), A::FIRST);
+        let (states, networks) = (&mut self.states, &mut self.networks);
+        let everything = (A::FIRST, A::LAST);
+        let sweep = Sweep::new(states, networks, coming, everything, States::EMPTY);
+        run(sweep, &rules, &lists)
     }
 
     /// The pieces of a region.
@@ -136,9 +148,11 @@ impl<'a> Compilation<'a> {
             }
         });
         let lists: Vec<_> = lists.collect();
-        let whole = (first, first.last_of(bits));
-        let (pieces, _) = sweep(&mut self.states, whole, outside, &rules, &lists);
-        pieces
+        let coming = Coming::new(self.database.map_or(&[], A::ranges), first);
+        let (states, networks) = (&mut self.states, &mut self.networks);
+        let region = (first, first.last_of(bits));
+        let sweep = Sweep::new(states, networks, coming, region, outside);
+        run(sweep, &rules, &lists).0
     }
 
     /// The state of all that covers the whole region.
@@ -163,14 +177,12 @@ impl<'a> Compilation<'a> {
     }
 }
 
-fn sweep<A: Family>(
-    states: &mut States,
-    whole: (A, A),
-    outside: State,
+/// The pieces, and how many different prefixes were on the way.
+fn run<A: Family>(
+    mut sweep: Sweep<'_, '_, A>,
     rules: &Rules<A>,
     lists: &[Part<'_, A>],
 ) -> (Vec<Piece<A>>, usize) {
-    let mut sweep = Sweep::new(states, whole, outside);
     let (mut named, mut before) = (0, None);
     merge(rules, lists, |next| {
         named += usize::from(before != Some((next.first, next.bits)));
@@ -182,6 +194,10 @@ fn sweep<A: Family>(
         });
     });
     (sweep.finish(), named)
+}
+
+fn has_networks(rules: &RuleSet) -> bool {
+    rules.by_asn().next().is_some() || rules.by_country().next().is_some()
 }
 
 /// The rules of a prefix of `bits` that are alive.

@@ -9,12 +9,16 @@ use super::{
     chain::{Chain, chain},
     inputs::Inputs,
     list::{ListId, Score},
+    networks::about,
     precedence::{Narrowness, Precedence},
 };
-use crate::rules::{
-    prefix::Prefix,
-    rule::{Rule, RuleId},
-    time::Now,
+use crate::{
+    asn::AsInfo,
+    rules::{
+        prefix::Prefix,
+        rule::{Rule, RuleId},
+        time::Now,
+    },
 };
 
 /// Something that covers the address.
@@ -92,6 +96,17 @@ pub fn explain(inputs: &Inputs<'_>, address: Address, now: Now) -> Explanation {
             let candidate = Candidate::of_rule(rule, narrowness, now);
             found.push((candidate, Source::Rule(rule.clone())));
         }
+    }
+    let network = inputs
+        .database
+        .and_then(|database| database.lookup(address));
+    if let Some(AsInfo { asn, country, .. }) = network {
+        let live = about(inputs.rules, asn, country).filter(|rule| rule.is_live(now));
+        found.extend(live.filter_map(|rule| {
+            let narrowness = Narrowness::network(rule.subject)?;
+            let candidate = Candidate::of_rule(rule, narrowness, now);
+            Some((candidate, Source::Rule(rule.clone())))
+        }));
     }
     for list in inputs.lists {
         for (prefix, score) in list.covering(address) {

@@ -5,10 +5,13 @@ use std::{fmt::Debug, hash::Hash};
 use bot_common::address::{Address, MAPPED_BITS};
 
 use super::list::{Column, List};
-use crate::rules::prefix::Prefix;
+use crate::{
+    asn::{AsRange, Database},
+    rules::prefix::Prefix,
+};
 
 /// Addresses of one family as numbers, in network order.
-pub(super) trait Family: Copy + Debug + Eq + Hash + Ord {
+pub(super) trait Family: Copy + Debug + Eq + Hash + Ord + 'static {
     /// First address.
     const FIRST: Self;
     /// Last address.
@@ -26,6 +29,8 @@ pub(super) trait Family: Copy + Debug + Eq + Hash + Ord {
     fn last_of(self, bits: u8) -> Self;
     /// Where a list keeps its entries of this family.
     fn column(list: &List) -> &Column<Self>;
+    /// What a database knows about this family.
+    fn ranges(database: &Database) -> &[AsRange<Self>];
 
     /// The prefix of `bits` that begins here.
     fn prefix(self, bits: u8) -> Prefix;
@@ -66,6 +71,10 @@ impl Family for u32 {
         list.v4()
     }
 
+    fn ranges(database: &Database) -> &[AsRange<Self>] {
+        database.ranges_v4()
+    }
+
     fn prefix(self, bits: u8) -> Prefix {
         Prefix::host(self.address().to_ip()).shortened(bits.saturating_add(MAPPED_BITS))
     }
@@ -98,6 +107,10 @@ impl Family for u128 {
 
     fn column(list: &List) -> &Column<Self> {
         list.v6()
+    }
+
+    fn ranges(database: &Database) -> &[AsRange<Self>] {
+        database.ranges_v6()
     }
 
     fn prefix(self, bits: u8) -> Prefix {

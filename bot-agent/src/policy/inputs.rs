@@ -1,7 +1,7 @@
 //! What policy is made from.
 
 use super::list::{List, Tiers};
-use crate::rules::set::RuleSet;
+use crate::{asn::Database, rules::set::RuleSet};
 
 /// Everything that says something about addresses.
 #[derive(Clone, Copy, Debug)]
@@ -12,6 +12,8 @@ pub struct Inputs<'a> {
     pub lists: &'a [List],
     /// What the scores of [`super::ListKind::Score`] lists lead to.
     pub tiers: Tiers,
+    /// What ASN and country rules mean; without one they mean nothing.
+    pub database: Option<&'a Database>,
 }
 
 impl<'a> Inputs<'a> {
@@ -21,6 +23,7 @@ impl<'a> Inputs<'a> {
             rules,
             lists: &[],
             tiers: Tiers::default(),
+            database: None,
         }
     }
 

@@ -16,6 +16,7 @@ mod full;
 mod inputs;
 mod list;
 mod merge;
+mod networks;
 mod precedence;
 mod preview;
 #[cfg(test)]

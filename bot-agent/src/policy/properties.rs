@@ -1,5 +1,7 @@
 //! What must hold for any rules and lists.
 
+use std::sync::OnceLock;
+
 use bot_common::abi::verdict::{Action, MAX_CHAIN};
 use proptest::prelude::*;
 
@@ -9,12 +11,15 @@ use super::{
     simulation::{Answer, Kernel, ROOMY, at, ip, past, prefix, rule_set},
     *,
 };
-use crate::rules::{
-    prefix::Prefix,
-    rule::{Draft, Origin, RuleAction, Scope},
-    set::RuleSet,
-    subject::Subject,
-    time::Now,
+use crate::{
+    asn::Database,
+    rules::{
+        prefix::Prefix,
+        rule::{Draft, Origin, RuleAction, Scope},
+        set::RuleSet,
+        subject::Subject,
+        time::Now,
+    },
 };
 
 /// Few prefixes, so that they meet: both families, the seam between them, and all of either.
@@ -43,7 +48,7 @@ const PREFIXES: [&str; 22] = [
     "2001:db9::",
 ];
 
-const PROBES: [&str; 18] = [
+const PROBES: [&str; 19] = [
     "10.0.0.0",
     "10.0.0.1",
     "10.0.0.2",
@@ -54,6 +59,7 @@ const PROBES: [&str; 18] = [
     "10.1.0.0",
     "9.0.0.1",
     "192.0.2.1",
+    "0.0.0.0",
     "255.255.255.255",
     "::1",
     "2001:db8::",
@@ -83,6 +89,7 @@ fn inputs<'a>((rules, world): &'a (RuleSet, &World)) -> Inputs<'a> {
         rules,
         lists: &world.lists,
         tiers: world.tiers,
+        database: Some(database()),
     }
 }
 
@@ -91,7 +98,35 @@ fn any_prefix() -> impl Strategy<Value = Prefix> {
 }
 
 fn any_subject() -> impl Strategy<Value = Subject> {
-    any_prefix().prop_map(Subject::Prefix)
+    const NETWORKS: [&str; 5] = ["AS1", "AS2", "AS3", "country:AA", "country:BB"];
+    let network = proptest::sample::select(&NETWORKS[..]);
+    prop_oneof![
+        5 => any_prefix().prop_map(Subject::Prefix),
+        2 => network.prop_map(|text| text.parse().unwrap()),
+    ]
+}
+
+/// Ranges that begin and end inside of the prefixes, and at the ends of either family.
+fn database() -> &'static Database {
+    static DATABASE: OnceLock<Database> = OnceLock::new();
+    const LINES: &str = "\
+0.0.0.0\t0.0.0.255\t1\tAA\tOne
+9.255.0.0\t10.0.0.4\t2\tAA\tTwo
+10.0.0.5\t10.0.0.5\t1\tBB\tOne
+10.0.0.6\t10.0.0.6\t2\tBB\tTwo
+10.0.0.9\t10.0.1.1\t3\tAA\tThree
+192.0.2.0\t192.0.2.255\t2\tBB\tTwo
+224.0.0.0\t255.255.255.255\t1\tBB\tOne
+::\t::ffff\t2\tAA\tTwo
+2001:db8::1\t2001:db8::2\t1\tAA\tOne
+2001:db8::3\t2001:db9::\t2\tBB\tTwo
+fffe::\tffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff\t3\tAA\tThree
+";
+    DATABASE.get_or_init(|| {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), LINES).unwrap();
+        Database::open(&[file.path()]).unwrap()
+    })
 }
 
 fn any_scope() -> impl Strategy<Value = Scope> {

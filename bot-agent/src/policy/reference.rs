@@ -9,7 +9,7 @@ use super::{Inputs, ListKind, simulation::Answer};
 use crate::rules::{
     prefix::Prefix,
     rule::{Origin, Rule, RuleAction, Scope},
-    subject::Subject,
+    subject::{Asn, Country, Subject},
     time::Now,
 };
 
@@ -40,7 +40,13 @@ struct Said {
 /// What becomes of packets from `address` at `now`.
 pub(super) fn reference(inputs: &Inputs<'_>, address: Address, now: Now) -> Answer {
     let rules = inputs.rules.iter().filter(|rule| rule.is_live(now));
-    let mut said: Vec<Said> = rules.filter_map(|rule| by_rule(rule, address)).collect();
+    let info = inputs
+        .database
+        .and_then(|database| database.lookup(address));
+    let whose = info.map_or((None, None), |info| (info.asn, info.country));
+    let mut said: Vec<Said> = rules
+        .filter_map(|rule| by_rule(rule, address, whose))
+        .collect();
     if by_lists(inputs, address, &mut said) {
         said.retain(|one| one.who != CATEGORY && one.who != SCORE);
     }
@@ -68,9 +74,15 @@ pub(super) fn reference(inputs: &Inputs<'_>, address: Address, now: Now) -> Answ
     }
 }
 
-fn by_rule(rule: &Rule, address: Address) -> Option<Said> {
+fn by_rule(
+    rule: &Rule,
+    address: Address,
+    (asn, country): (Option<Asn>, Option<Country>),
+) -> Option<Said> {
     let narrow = match rule.subject {
         Subject::Prefix(prefix) if prefix.contains(address) => own_bits(prefix) + 2,
+        Subject::Asn(named) if asn == Some(named) => 1,
+        Subject::Country(named) if country == Some(named) => 0,
         Subject::Prefix(_) | Subject::Asn(_) | Subject::Country(_) => return None,
     };
     let passes = rule.action == RuleAction::Allow;

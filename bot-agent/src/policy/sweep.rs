@@ -4,12 +4,15 @@
 use super::{
     compile::Piece,
     family::Family,
+    networks::{Coming, Networks},
     states::{NOTHING, Network, State, States},
 };
 
 /// A sweep through a region.
-pub(super) struct Sweep<'a, A> {
-    states: &'a mut States,
+pub(super) struct Sweep<'s, 'a, A> {
+    states: &'s mut States,
+    networks: &'s mut Networks<'a>,
+    coming: Coming<'a, A>,
     /// Last addresses of the prefixes that cover the place, the narrowest on top, and the state in
     /// each.
     covering: Vec<(A, State)>,
@@ -21,11 +24,20 @@ pub(super) struct Sweep<'a, A> {
     pieces: Vec<Piece<A>>,
 }
 
-impl<'a, A: Family> Sweep<'a, A> {
-    /// A sweep from `first` to `last`, all of which is in the state `outside`.
-    pub(super) fn new(states: &'a mut States, (first, last): (A, A), outside: State) -> Self {
+impl<'s, 'a, A: Family> Sweep<'s, 'a, A> {
+    /// A sweep from `first` to `last`, all of which is in the state `outside`. Networks are those of
+    /// `coming`.
+    pub(super) fn new(
+        states: &'s mut States,
+        networks: &'s mut Networks<'a>,
+        coming: Coming<'a, A>,
+        (first, last): (A, A),
+        outside: State,
+    ) -> Self {
         Self {
             states,
+            networks,
+            coming,
             covering: Vec::new(),
             outside,
             at: Some(first),
@@ -69,9 +81,17 @@ impl<'a, A: Family> Sweep<'a, A> {
 
     /// Everything up to `last` is in this state.
     fn go_on(&mut self, last: A, state: State) {
-        if let Some(first) = self.at.filter(|first| *first <= last) {
-            self.push(first, last, state, Network::NONE);
-            self.at = last.following();
+        while let Some(first) = self.at.filter(|first| *first <= last) {
+            let (until, network) = match self.coming.next_from(first) {
+                Some(range) if range.first <= first => {
+                    (range.last, self.networks.of(range, self.states))
+                }
+                Some(range) => (range.first.preceding().unwrap_or(last), Network::NONE),
+                None => (last, Network::NONE),
+            };
+            let until = until.min(last);
+            self.push(first, until, state, network);
+            self.at = until.following();
         }
     }
 

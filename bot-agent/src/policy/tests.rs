@@ -1,2 +1,1 @@
 //! Single cases that deserve a name.
-
