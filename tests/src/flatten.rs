@@ -11,11 +11,17 @@ use bot_common::{abi::verdict::VerdictId, address::MAPPED_BITS};
 /// The ranges of `prefixes`. IPv6 prefixes say nothing about mapped IPv4 addresses.
 pub fn flatten(prefixes: &BTreeMap<Prefix, VerdictId>) -> Ranges {
     let family = |v4: bool| {
-        let ours = prefixes.iter().filter(move |(prefix, _)| prefix.is_v4() == v4);
+        let ours = prefixes
+            .iter()
+            .filter(move |(prefix, _)| prefix.is_v4() == v4);
         sweep(ours.map(|(prefix, id)| {
             let first = u128::from_be_bytes(prefix.address().octets());
             let last = first | u128::MAX.checked_shr(u32::from(prefix.bits())).unwrap_or(0);
-            Range { first, last, id: *id }
+            Range {
+                first,
+                last,
+                id: *id,
+            }
         }))
     };
     let narrow = |range: Range<u128>| Range {
@@ -41,7 +47,13 @@ fn sweep(nested: impl Iterator<Item = Range<u128>>) -> Vec<Range<u128>> {
         if let Some(top) = open.last_mut()
             && top.first < range.first
         {
-            push(&mut flat, Range { last: range.first - 1, ..*top });
+            push(
+                &mut flat,
+                Range {
+                    last: range.first - 1,
+                    ..*top
+                },
+            );
             top.first = range.first;
         }
         open.push(range);
@@ -71,7 +83,9 @@ fn push(flat: &mut Vec<Range<u128>>, range: Range<u128>) {
         return;
     }
     match flat.last_mut() {
-        Some(before) if before.id == range.id && before.last.checked_add(1) == Some(range.first) => {
+        Some(before)
+            if before.id == range.id && before.last.checked_add(1) == Some(range.first) =>
+        {
             before.last = range.last;
         }
         _ => flat.push(range),
@@ -97,7 +111,11 @@ mod tests {
         ];
         let prefixes = prefixes.map(|(prefix, number)| (prefix.parse().unwrap(), id(number)));
         let ranges = flatten(&prefixes.into_iter().collect());
-        let v4: Vec<_> = ranges.v4.iter().map(|r| (r.first, r.last, r.id.get())).collect();
+        let v4: Vec<_> = ranges
+            .v4
+            .iter()
+            .map(|r| (r.first, r.last, r.id.get()))
+            .collect();
         assert_eq!(
             v4,
             [
@@ -109,7 +127,11 @@ mod tests {
                 (0xffff_ffff, 0xffff_ffff, 5),
             ]
         );
-        let v6: Vec<_> = ranges.v6.iter().map(|r| (r.first >> 112, r.last, r.id.get())).collect();
+        let v6: Vec<_> = ranges
+            .v6
+            .iter()
+            .map(|r| (r.first >> 112, r.last, r.id.get()))
+            .collect();
         assert_eq!(v6, [(0xffff, u128::MAX - 1, 6), (0xffff, u128::MAX, 7)]);
     }
 }

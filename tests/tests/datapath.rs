@@ -154,7 +154,10 @@ fn a_generation_is_swapped_changed_in_place_and_read_back() {
     drop(datapath);
     assert_eq!(open(&bpffs).datapath.ranges(), before);
     let pinned = Pinned::open(&bpffs.pin_dir()).unwrap();
-    assert_eq!(pinned.lookup(Address::from_v4([10, 2, 0, 9])).unwrap().0, id(2));
+    assert_eq!(
+        pinned.lookup(Address::from_v4([10, 2, 0, 9])).unwrap().0,
+        id(2)
+    );
 }
 
 #[test]
@@ -164,9 +167,15 @@ fn a_generation_that_was_being_put_in_force_is_the_one_that_is_found() {
     }
     let bpffs = BpfFs::mount();
     let mut datapath = open(&bpffs).datapath;
-    let (old, new) = (ranges(&[("192.0.2.1/32", 1)]), ranges(&[("192.0.2.2/32", 1)]));
+    let (old, new) = (
+        ranges(&[("192.0.2.1/32", 1)]),
+        ranges(&[("192.0.2.2/32", 1)]),
+    );
     let maps = layout(&bpffs).join("maps");
-    let (done, unfinished) = (maps.join(names::MAP_GENERATION), maps.join("GENERATION.new"));
+    let (done, unfinished) = (
+        maps.join(names::MAP_GENERATION),
+        maps.join("GENERATION_NEW"),
+    );
     datapath.swap(Image::build(&new).unwrap()).unwrap();
     // As it was a moment before the last swap's end.
     fs::rename(&done, &unfinished).unwrap();
@@ -665,7 +674,7 @@ fn drops_are_counted_and_reported() {
         .find(|(counter, _)| *counter == dropped)
         .unwrap();
     assert_eq!(*total, hits[0]);
-    datapath.apply(&[Step::ResetHits(id(1))]).unwrap();
+    datapath.reset_hits(id(1)).unwrap();
     assert_eq!(datapath.hits(&[id(1)]).unwrap(), [Hits::default()]);
 }
 
@@ -853,7 +862,9 @@ fn prefix(text: &str) -> Prefix {
 
 /// What a table says that has just these prefixes, each with its verdict's number.
 fn ranges(prefixes: &[(&str, u32)]) -> Ranges {
-    let prefixes = prefixes.iter().map(|(text, verdict)| (prefix(text), id(*verdict)));
+    let prefixes = prefixes
+        .iter()
+        .map(|(text, verdict)| (prefix(text), id(*verdict)));
     flatten(&prefixes.collect())
 }
 

@@ -21,7 +21,11 @@ const DROP: Verdict = Verdict {
 };
 /// Packets of a race; few in emulated machines.
 fn packets() -> u32 {
-    if std::env::var_os("BOT_VM").is_some() { 400_000 } else { 10_000_000 }
+    if std::env::var_os("BOT_VM").is_some() {
+        400_000
+    } else {
+        10_000_000
+    }
 }
 
 /// A source, and two policies that both drop it.
@@ -47,7 +51,12 @@ impl Race {
         let policies = [flatten(&outer), flatten(&inner)];
         kernel.fill(&policies[0]);
         let frame = Frame::from(source).tcp(443, flag::SYN).bytes();
-        Self { kernel, frame, policies, ids }
+        Self {
+            kernel,
+            frame,
+            policies,
+            ids,
+        }
     }
 
     /// Runs packets while `change` takes the table from one policy to the other and back. Returns what
@@ -59,9 +68,15 @@ impl Race {
             turn ^= 1;
             change(writer, &policies[turn]);
         });
-        assert!(changes > 20, "{changes} changes are too few to prove anything");
+        assert!(
+            changes > 20,
+            "{changes} changes are too few to prove anything"
+        );
         let no_rule = Counter::Outcome(Outcome::NoRule);
-        let dropped = self.kernel.counter(Counter::Outcome(Outcome::Dropped)).packets;
+        let dropped = self
+            .kernel
+            .counter(Counter::Outcome(Outcome::Dropped))
+            .packets;
         let [old, new] = self.ids.map(|id| self.kernel.hits(id).packets);
         assert_eq!(old + new, dropped);
         eprintln!("{changes} changes, {old} and {new} packets");
@@ -72,10 +87,22 @@ impl Race {
 #[test]
 fn in_place_a_packet_sees_the_old_policy_or_the_new_one() {
     for (source, wide, narrow) in [
-        ("198.51.100.7", "198.51.0.0/16", vec!["198.51.100.7", "198.51.100.9", "198.51.7.0/24"]),
+        (
+            "198.51.100.7",
+            "198.51.0.0/16",
+            vec!["198.51.100.7", "198.51.100.9", "198.51.7.0/24"],
+        ),
         ("198.51.100.7", "198.0.0.0/8", vec!["198.51.100.0/24"]),
-        ("2001:db8::7", "2001:db8::/32", vec!["2001:db8::7", "2001:db8::/64", "2001:db8:1::/48"]),
-        ("2001:db8::7", "2001:d00::/24", vec!["2001:db8::/48", "2001:db8::/64", "2001:db8::9"]),
+        (
+            "2001:db8::7",
+            "2001:db8::/32",
+            vec!["2001:db8::7", "2001:db8::/64", "2001:db8:1::/48"],
+        ),
+        (
+            "2001:db8::7",
+            "2001:d00::/24",
+            vec!["2001:db8::/48", "2001:db8::/64", "2001:db8::9"],
+        ),
     ] {
         let mut race = Race::new(kernel!(), source, wide, &narrow);
         let [old, new, neither] = race.run(|writer, policy| writer.update(wide, policy));

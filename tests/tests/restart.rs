@@ -17,11 +17,10 @@ use std::{
     time::Duration,
 };
 
-use aya::{Ebpf, EbpfLoader, programs::Xdp};
-use bot_agent::{datapath::object::OBJECT, host::interface};
-use bot_common::abi::names;
+use bot_agent::host::interface;
 use bot_tests::{
     agent::binary,
+    foreign,
     lab::{FRIEND, HOST, IFACE, Lab, NETWORK, STRANGER},
     privilege::is_root,
     resident::Resident,

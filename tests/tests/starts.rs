@@ -17,11 +17,10 @@ use std::{
     process::Command,
 };
 
-use aya::{Ebpf, EbpfLoader, programs::Xdp};
-use bot_agent::{datapath::object::OBJECT, host::interface};
-use bot_common::abi::names;
+use bot_agent::host::interface;
 use bot_tests::{
     agent::{Ran, USER, binary},
+    foreign,
     lab::{IFACE, Lab},
     privilege::is_root,
     resident::Resident,

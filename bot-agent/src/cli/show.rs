@@ -293,6 +293,8 @@ mod tests {
                 allow: 1,
                 protected: None,
             }),
+            table: None,
+            lists: Vec::new(),
             counters: BTreeMap::new(),
             ports: None,
             notes: Vec::new(),

@@ -34,7 +34,11 @@ pub(super) fn lists(layers: &Layers) -> Result<Vec<List>, ConfigError> {
     for (list, place, lines) in layers.entries(|raw| &raw.list) {
         let list = checked(list, &place, lines)?;
         if !names.insert(list.name.clone()) {
-            return Err(wrong("name", &place, format!("two lists are called `{}`", list.name)));
+            return Err(wrong(
+                "name",
+                &place,
+                format!("two lists are called `{}`", list.name),
+            ));
         }
         lists.push(list);
     }
@@ -61,11 +65,15 @@ fn checked(list: &raw::List, place: &Place, lines: Lines<'_>) -> Result<List, Co
         name: name.clone(),
         file,
         action,
-        scope: list.scope.as_ref().map_or(Scope::Services, |scope| *Spanned::get_ref(scope)),
+        scope: list
+            .scope
+            .as_ref()
+            .map_or(Scope::Services, |scope| *Spanned::get_ref(scope)),
     })
 }
 
 fn is_name(name: &str) -> bool {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
+    let fits =
+        |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
     (1..=32).contains(&name.len()) && name.bytes().all(fits)
 }

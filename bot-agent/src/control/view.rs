@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::protocol::Mode;
 use crate::rules::{
+    prefix::Prefix,
     rule::{Rule, RuleAction, RuleId, Scope},
     subject::{self, Subject},
     time::Now,

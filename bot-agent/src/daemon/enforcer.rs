@@ -82,7 +82,11 @@ impl Reach {
         prefixes.sort_unstable();
         prefixes.dedup_by(|inner, outer| outer.covers(*inner));
         let is_wide = |prefix: &Prefix| {
-            let widest = if prefix.is_v4() { WIDEST_IPV4 } else { WIDEST_IPV6 };
+            let widest = if prefix.is_v4() {
+                WIDEST_IPV4
+            } else {
+                WIDEST_IPV6
+            };
             prefix.bits() < widest
         };
         if prefixes.len() > MOST_REGIONS || prefixes.iter().any(is_wide) {

@@ -144,8 +144,10 @@ impl Filter {
         let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
         let prepared = self.enforcer.prepare(&inputs, &reach, now);
         self.rules.undo(undo);
-        prepared.map_err(|error| refused(&error))?;
-        Ok(edit.answer)
+        match prepared {
+            Ok(_) => Ok(edit.answer),
+            Err(error) => Err(refused(&error)),
+        }
     }
 
     /// Makes the rules of the origins that `ours` says exactly those of `wanted`. Such rules are
@@ -226,7 +228,10 @@ impl Filter {
     /// Compares a part of the kernel's tables with the policy, and mends what differs.
     pub(super) fn look_for_differences(&mut self, now: Now) -> Result<(), Failure> {
         // A rule that ends this moment would look like one.
-        let ends = self.rules.next_deadline().is_some_and(|at| at <= now.boot_ns);
+        let ends = self
+            .rules
+            .next_deadline()
+            .is_some_and(|at| at <= now.boot_ns);
         if ends || !self.begun || self.retry_at.is_some() {
             return Ok(());
         }
@@ -237,12 +242,7 @@ impl Filter {
     }
 
     /// What stands behind a verdict, as seen from a source that it applied to.
-    pub(super) fn behind(
-        &self,
-        verdict: VerdictId,
-        src: Address,
-        now: Now,
-    ) -> Option<Behind<'_>> {
+    pub(super) fn behind(&self, verdict: VerdictId, src: Address, now: Now) -> Option<Behind<'_>> {
         match self.enforcer.owner(verdict)? {
             Owner::Rule(id) => self.rules.get(id).map(Behind::Rule),
             Owner::List(id) => {
@@ -291,7 +291,9 @@ impl Filter {
 
     /// What the entries of each list matched so far.
     pub(super) fn list_hits(&self) -> Result<BTreeMap<ListId, Hits>, TableError> {
-        let hits = self.enforcer.hits(|owner| matches!(owner, Owner::List(_)))?;
+        let hits = self
+            .enforcer
+            .hits(|owner| matches!(owner, Owner::List(_)))?;
         let of_lists = hits.into_iter().filter_map(|(owner, hits)| match owner {
             Owner::List(list) => Some((list, hits)),
             Owner::Rule(_) | Owner::Group(_) | Owner::Unknown => None,

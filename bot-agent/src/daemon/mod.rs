@@ -20,6 +20,7 @@ mod offline;
 mod prepare;
 mod reload;
 mod rules;
+mod sources;
 mod start;
 mod status;
 mod tails;
@@ -63,6 +64,7 @@ use crate::{
         protected::Finder,
         watch::{Change, Watch},
     },
+    lists::ListFiles,
     stream::{FlowAssembler, FlowSegment, Outcome},
 };
 
@@ -77,6 +79,7 @@ struct Daemon {
     config_path: PathBuf,
     started: Timestamp,
     filter: Filter,
+    list_files: ListFiles,
     mode: ModeState,
     /// The mode words last written to the kernel; nothing before the first time.
     written: Option<(u64, u64)>,
@@ -245,7 +248,9 @@ impl Daemon {
     }
 
     fn look_at_interfaces(&mut self) {
-        let events = self.interfaces.look_again(&mut self.filter.enforcer.datapath);
+        let events = self
+            .interfaces
+            .look_again(&mut self.filter.enforcer.datapath);
         self.emit_all(events);
     }
 }

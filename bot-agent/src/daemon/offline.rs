@@ -27,10 +27,7 @@ use crate::{
         privilege,
     },
     policy::{self, Inputs},
-    rules::{
-        rule::{Rule, RuleAction},
-        set::RuleSet,
-    },
+    rules::{rule::RuleAction, set::RuleSet},
     store::{Bypass, Change, FILE, Store},
 };
 

@@ -8,7 +8,7 @@ use crate::{
     control::protocol::{Failure, FailureCode},
     event::{Body, Note, RuleChange, file::LogFile},
     host,
-    rules::rule::Origin,
+    rules::{rule::Origin, time::Now},
 };
 
 impl Daemon {
@@ -46,10 +46,11 @@ impl Daemon {
         let now = host::now();
         let (synced, result) = self.filter.sync(ours, config.rules.clone(), now);
         if let Err(failure) = result {
-            let (_, undone) = self.filter.sync(ours, before.rules.clone(), now);
-            if let Err(error) = undone {
-                tracing::warn!("the earlier rules could not be put back: {error}");
-            }
+            self.put_rules_back(&before, now);
+            return Err(failure);
+        }
+        if let Err(failure) = self.load_lists(&config) {
+            self.put_rules_back(&before, now);
             return Err(failure);
         }
         self.config = Arc::new(config);
@@ -79,6 +80,15 @@ impl Daemon {
             message: message.clone(),
         }));
         Ok(message)
+    }
+
+    /// The rules of the configuration before, when the new one cannot come into force.
+    fn put_rules_back(&mut self, before: &Config, now: Now) {
+        let ours = |origin: &Origin| *origin == Origin::Config;
+        let (_, undone) = self.filter.sync(ours, before.rules.clone(), now);
+        if let Err(error) = undone {
+            tracing::warn!("the earlier rules could not be put back: {error}");
+        }
     }
 
     /// Attaches to interfaces that are named now and detaches from those that are named no more.

@@ -35,6 +35,7 @@ use crate::{
     },
     exit_code::ExitCode,
     host::{self, protected::Finder},
+    lists::ListFiles,
     rules::{mode::Mode, rule::Origin, set::RuleSet},
     store::{Bypass, Change, Store},
     stream::{FlowAssembler, Limits as StreamLimits},
@@ -145,6 +146,7 @@ fn open(
         config_path: start.config_path.clone(),
         started: now.wall,
         filter,
+        list_files: ListFiles::default(),
         mode,
         written: None,
         sink,
@@ -173,6 +175,8 @@ impl Daemon {
         let (_, synced) = self.filter.sync(ours, self.config.rules.clone(), now);
         synced?;
         self.look_at_host();
+        let config = Arc::clone(&self.config);
+        self.load_lists(&config)?;
         // Nothing of this was put into the kernel yet: there it comes all at once.
         self.filter.enforce(now)?;
         self.write_settings()?;
@@ -227,7 +231,10 @@ impl Daemon {
             if self.interfaces.wanted().any(|wanted| wanted == iface) {
                 continue;
             }
-            match self.interfaces.add(&mut self.filter.enforcer.datapath, &iface, wish) {
+            match self
+                .interfaces
+                .add(&mut self.filter.enforcer.datapath, &iface, wish)
+            {
                 Ok(events) => {
                     self.emit_all(events);
                     self.emit(Body::error(format!(

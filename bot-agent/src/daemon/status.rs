@@ -8,9 +8,7 @@ use super::{Daemon, rules::failed};
 use crate::{
     control::{
         protocol::{Failure, Response},
-        view::{
-            AgentView, HitsView, ListView, PortsView, RuleCounts, Status, TableView, counters,
-        },
+        view::{AgentView, HitsView, ListView, PortsView, RuleCounts, Status, TableView, counters},
     },
     host::{self, ports::PortSet},
     rules::{

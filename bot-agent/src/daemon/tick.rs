@@ -89,7 +89,8 @@ impl Daemon {
 
     /// A rescue that did not wait for the agent (`bypass`, `resume`, `mode monitor`) holds.
     pub(super) fn adopt_mode(&mut self) {
-        let (Some(written), Ok(kernel)) = (self.written, self.filter.enforcer.datapath.settings()) else {
+        let (Some(written), Ok(kernel)) = (self.written, self.filter.enforcer.datapath.settings())
+        else {
             return;
         };
         let kernel = (kernel.enforce_until, kernel.bypass_until);

@@ -46,7 +46,9 @@ impl Generation {
     }
 
     fn of(map: MapData, lines: u32, access: ProtFlags) -> Result<Self, MapError> {
-        let words = usize::try_from(lines).unwrap_or(usize::MAX).saturating_mul(LINE_WORDS);
+        let words = usize::try_from(lines)
+            .unwrap_or(usize::MAX)
+            .saturating_mul(LINE_WORDS);
         let memory = Mapping::of(map.fd().as_fd(), words, access).map_err(MapError::IoError)?;
         Ok(Self { map, memory })
     }

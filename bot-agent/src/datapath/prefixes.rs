@@ -54,13 +54,27 @@ enum InForce {
 impl PrefixStore {
     /// `pins`: the folder of map pins.
     pub(super) fn new(outer: Map, pins: &Path) -> Result<Self, Error> {
-        let failed = |source| Error::Map { name: names::MAP_TABLE, source };
+        let failed = |source| Error::Map {
+            name: names::MAP_TABLE,
+            source,
+        };
         let outer = ArrayOfMaps::try_from(outer).map_err(failed)?;
         let in_force = match find(pins).map_err(failed)? {
-            Some(generation) => InForce::Found(View::new(generation)),
+            Some(generation) => match View::new(generation) {
+                Ok(view) => InForce::Found(view),
+                Err(damaged) => {
+                    tracing::warn!("the table of an earlier agent: {damaged}; it is replaced");
+                    InForce::Nothing
+                }
+            },
             None => InForce::Nothing,
         };
-        Ok(Self { outer, in_force, pins: pins.to_owned(), changes: 0 })
+        Ok(Self {
+            outer,
+            in_force,
+            pins: pins.to_owned(),
+            changes: 0,
+        })
     }
 
     /// The verdict id of an address, read as the kernel reads it.
@@ -123,7 +137,9 @@ impl PrefixStore {
         // The kernel returns from an update of a map of maps when every run has ended that might
         // have read what was there before: the replaced blocks can be used again.
         let map = table.memory().map();
-        self.outer.set(0, map, 0).map_err(writing(names::MAP_TABLE))?;
+        self.outer
+            .set(0, map, 0)
+            .map_err(writing(names::MAP_TABLE))?;
         table.quiesce();
         Ok(table.update(region, ranges).is_ok())
     }
@@ -148,15 +164,17 @@ impl PrefixStore {
     }
 }
 
-/// The pin of a generation that is being put in force.
-const UNFINISHED: &str = "GENERATION.new";
+/// The pin of a generation that is being put in force; a BPF file system refuses names with a dot.
+const UNFINISHED: &str = "GENERATION_NEW";
 
 /// The generation in force, if an agent put one there.
 fn find(pins: &Path) -> Result<Option<Generation>, MapError> {
     for name in [UNFINISHED, names::MAP_GENERATION] {
         let path = pins.join(name);
         if path.exists() {
-            return MapData::from_pin(path).and_then(Generation::adopt).map(Some);
+            return MapData::from_pin(path)
+                .and_then(Generation::adopt)
+                .map(Some);
         }
     }
     Ok(None)

@@ -221,11 +221,7 @@ impl Tables {
     }
 
     /// Writes the terms of an id, to which nothing in force may refer.
-    pub fn write_verdict(
-        &mut self,
-        id: VerdictId,
-        verdict: Verdict,
-    ) -> Result<(), TableError> {
+    pub fn write_verdict(&mut self, id: VerdictId, verdict: Verdict) -> Result<(), TableError> {
         let bytes: [u8; size_of::<Verdict>()] = transmute!(verdict);
         self.verdicts
             .set(id.get(), bytes, 0)

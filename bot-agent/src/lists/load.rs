@@ -11,21 +11,20 @@ use crate::{
     policy::{List, ListId, ListKind, Score},
 };
 
-/// The lists in force, and what is known of their files.
+/// What is known of the files of lists.
 #[derive(Debug, Default)]
-pub struct Lists {
-    /// For the policy.
-    pub lists: Vec<List>,
+pub struct ListFiles {
     /// Of each list by name: what is wrong with its file.
     pub troubles: BTreeMap<String, String>,
     ids: BTreeMap<String, ListId>,
 }
 
-impl Lists {
-    /// Reads the files of all `configured` lists. `self` stays what it is: whether the result fits is
-    /// for others to say.
+impl ListFiles {
+    /// Reads the files of all `configured` lists; `present` are the lists so far. `self` stays what it
+    /// is: whether the result fits is for others to say.
     #[must_use]
-    pub fn reload(&self, configured: &[Configured]) -> Self {
+    pub fn read(&self, configured: &[Configured], present: &[List]) -> (Vec<List>, Self) {
+        let mut lists = Vec::with_capacity(configured.len());
         let mut next = Self {
             ids: self.ids.clone(),
             ..Self::default()
@@ -33,10 +32,10 @@ impl Lists {
         for list in configured {
             let fresh = ListId(u32::try_from(next.ids.len()).unwrap_or(u32::MAX));
             let id = *next.ids.entry(list.name.clone()).or_insert(fresh);
-            let before = self.lists.iter().find(|before| before.id() == id);
+            let before = present.iter().find(|before| before.id() == id);
             match load(list, id) {
                 Ok((loaded, bad)) => {
-                    next.lists.push(loaded);
+                    lists.push(loaded);
                     next.troubles
                         .extend(bad.map(|bad| (list.name.clone(), bad)));
                 }
@@ -46,13 +45,13 @@ impl Lists {
                         Some(kept) => format!("its {} earlier entries stay", kept.len()),
                         None => "it has no entries".to_owned(),
                     };
-                    next.lists.extend(kept.cloned());
+                    lists.extend(kept.cloned());
                     let trouble = format!("list {}: {error}; {stays}", list.name);
                     next.troubles.insert(list.name.clone(), trouble);
                 }
             }
         }
-        next
+        (lists, next)
     }
 }
 
@@ -107,27 +106,38 @@ mod tests {
         }
     }
 
+    /// Lists and their files, as an agent has them.
+    #[derive(Default)]
+    struct World(Vec<List>, ListFiles);
+
+    impl World {
+        fn read(&self, configured: &[Configured]) -> Self {
+            let (lists, files) = self.1.read(configured, &self.0);
+            Self(lists, files)
+        }
+    }
+
     #[test]
     fn a_list_follows_its_file_and_keeps_what_it_had_when_that_is_bad() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("bad.txt");
         let wanted = [configured("bad", &file, ListAction::Block)];
-        let nothing = Lists::default().reload(&wanted);
-        assert!(nothing.lists.is_empty());
-        assert!(nothing.troubles["bad"].contains("has no entries"));
+        let nothing = World::default().read(&wanted);
+        assert!(nothing.0.is_empty());
+        assert!(nothing.1.troubles["bad"].contains("has no entries"));
 
         fs::write(&file, "192.0.2.1\n192.0.2.2\n").unwrap();
-        let two = nothing.reload(&wanted);
-        assert_eq!((two.lists[0].len(), two.troubles.len()), (2, 0));
+        let two = nothing.read(&wanted);
+        assert_eq!((two.0[0].len(), two.1.troubles.len()), (2, 0));
 
         fs::write(&file, "<html>not a list</html>\n").unwrap();
-        let kept = two.reload(&wanted);
-        assert_eq!(kept.lists[0].len(), 2);
-        assert!(kept.troubles["bad"].contains("2 earlier entries stay"));
+        let kept = two.read(&wanted);
+        assert_eq!(kept.0[0].len(), 2);
+        assert!(kept.1.troubles["bad"].contains("2 earlier entries stay"));
         // Another use of the list is no use for what it had.
         let allow = [configured("bad", &file, ListAction::Allow)];
-        assert!(kept.reload(&allow).lists.is_empty());
-        assert!(kept.reload(&[]).lists.is_empty());
+        assert!(kept.read(&allow).0.is_empty());
+        assert!(kept.read(&[]).0.is_empty());
     }
 
     #[test]
@@ -138,10 +148,10 @@ mod tests {
         fs::write(&b, "192.0.2.2\n").unwrap();
         let first = configured("a", &a, ListAction::Block);
         let second = configured("b", &b, ListAction::Allow);
-        let both = Lists::default().reload(&[first.clone(), second.clone()]);
-        let swapped = both.reload(&[second, first]);
-        assert_eq!(both.lists[0].id(), swapped.lists[1].id());
-        assert_eq!(both.lists[1].id(), swapped.lists[0].id());
-        assert_ne!(both.lists[0].id(), both.lists[1].id());
+        let both = World::default().read(&[first.clone(), second.clone()]);
+        let swapped = both.read(&[second, first]);
+        assert_eq!(both.0[0].id(), swapped.0[1].id());
+        assert_eq!(both.0[1].id(), swapped.0[0].id());
+        assert_ne!(both.0[0].id(), both.0[1].id());
     }
 }

@@ -81,7 +81,9 @@ fn word(line: &str) -> Option<&str> {
     if line.contains(" - ") {
         return Some(line);
     }
-    line.split([' ', '\t', ',']).next().filter(|word| !word.is_empty())
+    line.split([' ', '\t', ','])
+        .next()
+        .filter(|word| !word.is_empty())
 }
 
 fn add(word: &str, into: &mut Vec<Prefix>) -> Result<(), ParseError> {

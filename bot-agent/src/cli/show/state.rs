@@ -91,7 +91,10 @@ fn table_line(table: &TableView) -> String {
         mebibytes(table.bytes),
     );
     if table.repairs > 0 {
-        line.push_str(&format!(", {} REPAIRED", many(table.repairs.into(), "difference")));
+        line.push_str(&format!(
+            ", {} REPAIRED",
+            many(table.repairs.into(), "difference")
+        ));
     }
     line
 }

@@ -31,7 +31,9 @@ impl Cursor {
         let from = self.id;
         let to = from + IDS;
         self.id = if to > VerdictId::MAX.get() { 0 } else { to };
-        (from..to).filter_map(VerdictId::new).filter(|id| *id != VerdictId::NONE)
+        (from..to)
+            .filter_map(VerdictId::new)
+            .filter(|id| *id != VerdictId::NONE)
     }
 
     /// The next part of the address space; what is not taken comes next time.
@@ -75,7 +77,16 @@ mod tests {
 
     #[test]
     fn every_address_is_in_one_part_of_its_family() {
-        for text in ["0.0.0.0", "10.1.2.3", "255.255.255.255", "::1", "2001:db8::1", "3fff::1", "fe80::1", "ffff::"] {
+        for text in [
+            "0.0.0.0",
+            "10.1.2.3",
+            "255.255.255.255",
+            "::1",
+            "2001:db8::1",
+            "3fff::1",
+            "fe80::1",
+            "ffff::",
+        ] {
             let address = Address::from(text.parse::<IpAddr>().unwrap());
             let parts = (0..ALL).map(region).filter(|part| part.contains(address));
             assert_eq!(parts.count(), 1, "{text}");
