@@ -11,12 +11,15 @@
 )]
 
 use std::{
+    collections::BTreeSet,
     hint::black_box,
     net::{Ipv4Addr, Ipv6Addr},
+    path::Path,
     time::{Duration, Instant},
 };
 
 use bot_agent::{
+    asn::Database,
     policy::{
         Compiled, Enforced, Inputs, Limits, List, ListId, ListKind, Score, Tiers, compile,
         compile_within,
@@ -25,6 +28,7 @@ use bot_agent::{
         prefix::Prefix,
         rule::{Draft, Origin, RuleAction, Scope},
         set::RuleSet,
+        subject::Asn,
         time::{BootId, Deadline, Now},
     },
 };
@@ -54,19 +58,80 @@ fn main() {
     report("lists: 1 M prefixes sorted", begin.elapsed());
     let none = RuleSet::default();
     let many = rules(100_000, now);
-    let cases = [
-        ("1 M prefixes in 8 lists", &none, &lists[..]),
-        ("100 k rules", &many, &[]),
-        ("1 M prefixes in 8 lists, 100 k rules", &many, &lists[..]),
+    let mut cases = vec![
+        ("1 M prefixes in 8 lists", &none, &lists[..], None),
+        ("100 k rules", &many, &[], None),
+        (
+            "1 M prefixes in 8 lists, 100 k rules",
+            &many,
+            &lists[..],
+            None,
+        ),
     ];
-    for (name, rules, lists) in cases {
+    let database = internet();
+    let asns = database
+        .as_ref()
+        .map(|database| asn_rules(database, 1000, now));
+    if let Some(asns) = &asns {
+        let whole = database.as_ref();
+        cases.push(("1,000 ASN rules, whole Internet", asns, &[], whole));
+        cases.push((
+            "1 M prefixes in 8 lists, 1,000 ASN rules, whole Internet",
+            asns,
+            &lists[..],
+            whole,
+        ));
+    }
+    for (name, rules, lists, database) in cases {
         let inputs = Inputs {
             rules,
             lists,
             tiers: tiers(),
+            database,
         };
         measure(name, &inputs, now);
     }
+}
+
+/// The ASN table of the whole Internet, if it is there.
+fn internet() -> Option<Database> {
+    let Some(data) = std::env::var_os("BOT_DATA") else {
+        eprintln!("skipped: BOT_DATA is not set, so there is no ASN table");
+        return None;
+    };
+    let folder = Path::new(&data).join("asn");
+    let files = ["asn-ipv4.csv.gz", "asn-ipv6.csv.gz"].map(|file| folder.join(file));
+    Some(Database::open(&files).expect("the ASN table"))
+}
+
+/// Blocks and allows of ASNs all over the table.
+fn asn_rules(database: &Database, count: usize, now: Now) -> RuleSet {
+    let asns: BTreeSet<Asn> = database
+        .ranges_v4()
+        .iter()
+        .filter_map(|range| range.asn)
+        .collect();
+    let every = asns.len() / count;
+    let mut rules = RuleSet::default();
+    for (asn, n) in asns.into_iter().step_by(every.max(1)).zip(0u64..) {
+        let draft = Draft {
+            subject: asn.into(),
+            action: if n.is_multiple_of(4) {
+                RuleAction::Allow
+            } else {
+                RuleAction::Block
+            },
+            scope: Scope::Services,
+            monitor: n.is_multiple_of(3),
+            forced: false,
+            deadline: Deadline::after(now, Duration::from_hours(1 + n)),
+            reason: String::new(),
+            origin: Origin::Operator,
+        };
+        let rule = draft.into_rule(rules.reserve_id(), now);
+        rules.insert(rule, now);
+    }
+    rules
 }
 
 fn measure(name: &str, inputs: &Inputs<'_>, now: Now) {

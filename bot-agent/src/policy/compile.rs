@@ -103,12 +103,7 @@ impl<'a> Compilation<'a> {
 
     /// All pieces of a family, and how many prefixes are named in it.
     fn everything<A: Family>(&mut self) -> (Vec<Piece<A>>, usize) {
-        let mut rules = Rules::default();
-        for (prefix, own) in self.rules.by_prefix() {
-            if let Some((first, bits)) = A::of(prefix) {
-                rules.push(first, bits, candidates(own, bits, self.now));
-            }
-        }
+        let rules = Rules::new(named(self.rules.iter(), self.now));
         let lists = self.lists.iter().map(|(list, voices)| {
             let column = A::column(list);
             Part {
@@ -128,17 +123,9 @@ impl<'a> Compilation<'a> {
     /// The pieces of a region.
     fn region<A: Family>(&mut self, region: Prefix, first: A, bits: u8) -> Vec<Piece<A>> {
         let outside = self.covering(region, first, bits);
-        let mut rules = Rules::default();
-        for rule in self.rules.within(region) {
-            let inner = rule.subject.prefix().and_then(A::of);
-            if let Some((first, bits)) = inner.filter(|inner| *inner != (first, bits)) {
-                rules.push(
-                    first,
-                    bits,
-                    candidates(std::iter::once(rule), bits, self.now),
-                );
-            }
-        }
+        let inside = named(self.rules.within(region), self.now);
+        let inside = inside.filter(|(inner, length, _)| (*inner, *length) != (first, bits));
+        let rules = Rules::new(inside);
         let lists = self.lists.iter().map(|(list, voices)| {
             let column = A::column(list);
             Part {
@@ -157,13 +144,9 @@ impl<'a> Compilation<'a> {
 
     /// The state of all that covers the whole region.
     fn covering<A: Family>(&mut self, region: Prefix, first: A, bits: u8) -> State {
-        let mut state = States::EMPTY;
-        for rule in self.rules.covering(region) {
-            if let Some((_, bits)) = rule.subject.prefix().and_then(A::of) {
-                let own = candidates(std::iter::once(rule), bits, self.now);
-                state = self.states.with_rules(state, &own.collect::<Vec<_>>());
-            }
-        }
+        let rules = named::<A>(self.rules.covering(region), self.now);
+        let rules: Vec<Candidate> = rules.map(|(.., candidate)| candidate).collect();
+        let mut state = self.states.with_rules(States::EMPTY, &rules);
         for (list, voices) in &self.lists {
             // Widest first, as the sweep meets them.
             let entries: Vec<_> = A::column(list).covering(first, bits).collect();
@@ -200,14 +183,16 @@ fn has_networks(rules: &RuleSet) -> bool {
     rules.by_asn().next().is_some() || rules.by_country().next().is_some()
 }
 
-/// The rules of a prefix of `bits` that are alive.
-fn candidates<'a>(
+/// The rules about prefixes of a family that are alive.
+fn named<'a, A: Family>(
     rules: impl Iterator<Item = &'a Rule>,
-    bits: u8,
     now: Now,
-) -> impl Iterator<Item = Candidate> {
-    let live = rules.filter(move |rule| rule.is_live(now));
-    live.map(move |rule| Candidate::of_rule(rule, Narrowness::prefix(bits), now))
+) -> impl Iterator<Item = (A, u8, Candidate)> {
+    rules.filter_map(move |rule| {
+        let (first, bits) = rule.subject.prefix().and_then(A::of)?;
+        let candidate = || Candidate::of_rule(rule, Narrowness::prefix(bits), now);
+        rule.is_live(now).then(|| (first, bits, candidate()))
+    })
 }
 
 /// The ways in which a list's entries speak.

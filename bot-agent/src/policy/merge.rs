@@ -66,23 +66,30 @@ impl Voices {
     }
 }
 
-impl<A> Default for Rules<A> {
-    fn default() -> Self {
-        Self {
-            prefixes: Vec::new(),
-            candidates: Vec::new(),
-        }
-    }
-}
-
 impl<A: Family> Rules<A> {
-    /// Adds what rules say about a prefix, which comes after all that were added before.
-    pub(super) fn push(&mut self, first: A, bits: u8, candidates: impl Iterator<Item = Candidate>) {
-        let start = self.candidates.len();
-        self.candidates.extend(candidates);
-        let range = start..self.candidates.len();
-        if !range.is_empty() {
-            self.prefixes.push((first, bits, range));
+    /// Rules with the first address and the length of their prefixes, in any order.
+    pub(super) fn new(rules: impl Iterator<Item = (A, u8, Candidate)>) -> Self {
+        let (mut places, mut unsorted) = (Vec::new(), Vec::new());
+        for (first, bits, candidate) in rules {
+            places.push((first, bits, unsorted.len()));
+            unsorted.push(candidate);
+        }
+        places.sort_unstable();
+        let mut prefixes: Vec<(A, u8, Range<usize>)> = Vec::with_capacity(places.len());
+        let mut candidates = Vec::with_capacity(places.len());
+        for (first, bits, place) in places {
+            let start = candidates.len();
+            candidates.extend(unsorted.get(place));
+            let end = candidates.len();
+            let same = |last: &&mut (A, u8, Range<usize>)| (last.0, last.1) == (first, bits);
+            match prefixes.last_mut().filter(same) {
+                Some((.., range)) => range.end = end,
+                None => prefixes.push((first, bits, start..end)),
+            }
+        }
+        Self {
+            prefixes,
+            candidates,
         }
     }
 

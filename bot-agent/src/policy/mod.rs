@@ -18,6 +18,8 @@ mod list;
 mod merge;
 mod networks;
 mod precedence;
+#[cfg(test)]
+mod precedence_tests;
 mod preview;
 #[cfg(test)]
 mod properties;
