@@ -10,12 +10,15 @@ use serde::{Deserialize, Serialize};
 pub use super::list::List;
 use super::{
     list::Summary,
-    view::{Changed, Check, Interface, ModeView, RuleView, Status, Taken},
+    view::{Changed, Check, Imported, Interface, ModeView, RuleView, Status, Taken},
 };
 pub use crate::rules::mode::Mode;
 use crate::{
     event::{Event, filter::Filter},
-    rules::rule::{RuleId, Scope},
+    rules::{
+        record::Record,
+        rule::{RuleId, Scope},
+    },
 };
 
 /// Raised when a client could misread an answer.
@@ -71,6 +74,8 @@ pub enum Request {
         #[serde(default)]
         iface: Option<String>,
     },
+    /// Make rules that were exported. Long ones come in parts.
+    Import(Import),
     /// Rules, one `rule` line each, then `end`; or `summary`.
     List(List),
     /// Events, one `event` line each, then `end` unless following.
@@ -126,6 +131,24 @@ pub struct Put {
     /// Also protected addresses and very wide networks.
     #[serde(default, skip_serializing_if = "is_false")]
     pub force: bool,
+    /// Only say what would happen.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dry_run: bool,
+}
+
+/// Rules to make as they were exported: all of them, or none.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Import {
+    /// The rules.
+    pub rules: Vec<Record>,
+    /// More of them follow in another request: these are only kept until then, or until the
+    /// connection ends.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more: bool,
+    /// How many rules of the same import came in requests before; 0 begins another import.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub before: usize,
     /// Only say what would happen.
     #[serde(default, skip_serializing_if = "is_false")]
     pub dry_run: bool,
@@ -195,6 +218,13 @@ pub enum Response {
     Error(Failure),
     /// An item: an event.
     Event(Box<Event>),
+    /// Rules are kept until the rest of them comes.
+    Gathered {
+        /// How many, together with those before.
+        count: usize,
+    },
+    /// Rules were imported, or would be.
+    Imported(Box<Imported>),
     /// The mode, after the change.
     Mode(ModeView),
     /// Done; a sentence about it.
@@ -318,6 +348,11 @@ impl Version {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
 pub(super) fn is_false(value: &bool) -> bool {
     !value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 #[cfg(test)]

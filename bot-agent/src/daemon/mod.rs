@@ -9,6 +9,7 @@ mod check;
 mod commands;
 pub mod edit;
 mod filter;
+pub mod import;
 mod interfaces;
 pub mod lock;
 mod made;
