@@ -358,7 +358,13 @@ fn is_zero(value: &usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Kind;
+    use crate::{
+        control::list::{Family, OriginName},
+        event::Kind,
+        rules::rule::RuleAction,
+    };
+
+    const RECORD: &str = r#"{"prefix":"192.0.2.7","action":"block","scope":"all","monitor":false,"forced":false,"until":"2026-11-29T18:00:00Z","reason":"","origin":"operator","created":"2026-11-22T18:00:00Z","line":17}"#;
 
     fn parse(line: &str) -> Request {
         serde_json::from_str(line).unwrap()
@@ -421,6 +427,27 @@ mod tests {
             r#"{"command":"logs","follow":true,"since_seconds":600,"filter":{"events":["hello","would_drop"],"src":"198.51.100.0/24","ja4":"t13*"}}"#,
         );
         is(
+            &Request::List(List {
+                action: Some(RuleAction::Block),
+                origin: Some(OriginName::Operator),
+                family: Some(Family::V6),
+                within: Some("2001:db8::/32".parse().unwrap()),
+                after: Some(RuleId(1_000)),
+                limit: Some(1_000),
+                ..List::default()
+            }),
+            r#"{"command":"list","action":"block","origin":"operator","family":6,"within":"2001:db8::/32","after":1000,"limit":1000}"#,
+        );
+        is(
+            &Request::Import(Import {
+                rules: vec![serde_json::from_str(RECORD).unwrap()],
+                more: true,
+                before: 4_000,
+                dry_run: false,
+            }),
+            &format!(r#"{{"command":"import","rules":[{RECORD}],"more":true,"before":4000}}"#),
+        );
+        is(
             &Request::Attach {
                 iface: "eth0".into(),
                 xdp: XdpMode::Native,
@@ -464,6 +491,8 @@ mod tests {
             (r#"{"command":"bloc","targets":[]}"#, "bloc"),
             (r#"{"command":"block","targets":[],"durtion":4}"#, "durtion"),
             (r#"{"command":"mode","sett":"enforce"}"#, "sett"),
+            (r#"{"command":"list","famly":4}"#, "famly"),
+            (r#"{"command":"import","rules":[],"dryrun":true}"#, "dryrun"),
             (r#"{"command":"logs","filter":{"source":"::1"}}"#, "source"),
             (r#"{"targets":[]}"#, "command"),
         ] {
@@ -478,6 +507,17 @@ mod tests {
             (
                 Response::error(FailureCode::ForeignProgram, "eth0 is taken"),
                 r#"{"error":{"code":"foreign_program","message":"eth0 is taken"}}"#,
+            ),
+            (
+                Response::End {
+                    count: 1_000,
+                    next: Some(RuleId(1_017)),
+                },
+                r#"{"end":{"count":1000,"next":1017}}"#,
+            ),
+            (
+                Response::Gathered { count: 4_000 },
+                r#"{"gathered":{"count":4000}}"#,
             ),
             (Response::end(3), r#"{"end":{"count":3}}"#),
             (

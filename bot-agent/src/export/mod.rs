@@ -13,7 +13,6 @@ use std::io::{self, Write};
 use jiff::Timestamp;
 
 use self::sets::{LeftOut, Sets};
-use crate::wording::many_of;
 
 /// Writes the comments before a script.
 fn head(sets: &Sets, made: Timestamp, out: &mut dyn Write) -> io::Result<()> {
@@ -68,12 +67,12 @@ fn left_out(left_out: &LeftOut) -> Vec<String> {
         (
             left_out.forced,
             "are forced",
-            "sets know no failsafe ports, which all other blocks leave open",
+            "sets know no failsafe ports, which other blocks leave open",
         ),
     ];
     kinds
         .into_iter()
         .filter(|(count, ..)| *count > 0)
-        .map(|(count, what, so)| format!("{} that {what}: {so}.", many_of(count, "rule")))
+        .map(|(count, what, so)| format!("Rules that {what}: {count}; {so}."))
         .collect()
 }

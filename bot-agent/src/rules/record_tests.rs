@@ -146,6 +146,9 @@ fn what_is_over_and_what_is_not_an_operator_s_is_told_apart() {
     assert_eq!(one(over).standing(now()), Standing::Over);
     let others = r#"{"prefix":"::1","action":"allow","origin":"protected (gateway)"}"#;
     assert_eq!(one(others).standing(now()), Standing::Others);
+    // Of which no rule is made, nothing is asked: link-local addresses are more than a rule may be.
+    let wide = r#"{"prefix":"fe80::/10","action":"allow","origin":"protected (link-local)"}"#;
+    assert_eq!(one(wide).standing(now()), Standing::Others);
 }
 
 proptest! {
