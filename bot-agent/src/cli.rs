@@ -12,7 +12,9 @@ mod completions;
 mod config;
 mod confirm;
 mod detach;
+mod export;
 pub mod global;
+mod import;
 mod list;
 mod logs;
 mod man;
@@ -95,6 +97,8 @@ enum Command {
     Allow(allow::Args),
     Unallow(unallow::Args),
     List(list::Args),
+    Export(export::Args),
+    Import(import::Args),
     Check(check::Args),
     Logs(logs::Args),
     Mode(mode::Args),
@@ -127,6 +131,8 @@ impl Cli {
             Command::Allow(args) => allow::run(args, global, out),
             Command::Unallow(args) => unallow::run(args, global, out),
             Command::List(args) => list::run(args, global, out),
+            Command::Export(args) => export::run(args, global, out),
+            Command::Import(args) => import::run(args, global, out),
             Command::Check(args) => check::run(args, global, out),
             Command::Logs(args) => logs::run(args, global, out),
             Command::Mode(args) => mode::run(args, global, out),

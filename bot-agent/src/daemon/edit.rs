@@ -16,7 +16,7 @@ use crate::{
         change::{Done, RuleChange, Undo},
         duration,
         prefix::{ParseError, Prefix},
-        rule::{Draft, Origin, Rule, RuleAction, RuleId, Scope},
+        rule::{Draft, MAX_REASON, Origin, Rule, RuleAction, RuleId, Scope},
         set::RuleSet,
         subject::Subject,
         target::Target,
@@ -24,9 +24,6 @@ use crate::{
     },
     store::Change,
 };
-
-/// Longest reason, bytes.
-const MAX_REASON: usize = 512;
 
 /// A change that is not made yet.
 #[derive(Debug)]
@@ -261,31 +258,49 @@ fn protected(
     if action == RuleAction::Allow {
         return Ok(Vec::new());
     }
-    let is_protection = |rule: &&Rule| matches!(rule.origin, Origin::Protected(_));
-    let mut found = Vec::new();
+    let mut found = BTreeSet::new();
     for prefix in prefixes {
-        if let Some(rule) = rules.covering(*prefix).find(is_protection)
-            && !force
-        {
+        if force {
+            found.extend(protection_of(rules, *prefix).map(|rule| rule.id));
+        } else if let Some(what) = protection_over(rules, *prefix) {
             return Err(Failure::new(
                 FailureCode::Refused,
                 format!(
-                    "{prefix} is {}: blocking it may cut this host or you off. With --force it is \
-                     blocked all the same, and failsafe ports stop being exempt for it",
-                    rule.origin
+                    "{prefix} is {what}: blocking it may cut this host or you off. With --force it is \
+                     blocked all the same, and failsafe ports stop being exempt for it"
                 ),
             ));
         }
-        if force {
-            let above = rules.covering(*prefix).filter(is_protection);
-            let within = rules.within(*prefix).filter(is_protection);
-            found.extend(above.chain(within).map(|rule| RuleView::of(rule, now)));
-        }
     }
-    found.sort_by_key(|view| (view.subject, view.rule));
-    found.dedup();
-    found.truncate(SHOWN_RULES);
-    Ok(found)
+    Ok(protection_lost(rules, found, now))
+}
+
+/// What protects all of `prefix`, if it is protected.
+pub(super) fn protection_over(rules: &RuleSet, prefix: Prefix) -> Option<&Origin> {
+    let mut covering = rules.covering(prefix);
+    covering
+        .find(|rule| is_protection(rule))
+        .map(|rule| &rule.origin)
+}
+
+/// What a forced block of `prefix` takes protection from.
+pub(super) fn protection_of(rules: &RuleSet, prefix: Prefix) -> impl Iterator<Item = &Rule> {
+    let above = rules.covering(prefix);
+    above
+        .chain(rules.within(prefix))
+        .filter(|rule| is_protection(rule))
+}
+
+fn is_protection(rule: &Rule) -> bool {
+    matches!(rule.origin, Origin::Protected(_))
+}
+
+/// As it is shown: the first, in order of prefix.
+pub(super) fn protection_lost(rules: &RuleSet, ids: BTreeSet<RuleId>, now: Now) -> Vec<RuleView> {
+    let mut lost: Vec<&Rule> = ids.into_iter().filter_map(|id| rules.get(id)).collect();
+    lost.sort_by_key(|rule| (rule.subject, rule.id));
+    let shown = lost.into_iter().take(SHOWN_RULES);
+    shown.map(|rule| RuleView::of(rule, now)).collect()
 }
 
 /// How many addresses are meant, and which of them stay exempt.

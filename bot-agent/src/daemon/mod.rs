@@ -10,6 +10,7 @@ mod commands;
 pub mod edit;
 mod enforcer;
 mod filter;
+pub mod import;
 mod interfaces;
 pub mod lock;
 mod made;

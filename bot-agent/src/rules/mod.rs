@@ -6,6 +6,7 @@ pub mod change;
 pub mod duration;
 pub mod mode;
 pub mod prefix;
+pub mod record;
 pub mod rule;
 pub mod set;
 pub mod subject;

@@ -11,6 +11,9 @@ use super::{
     time::{Deadline, Now},
 };
 
+/// Longest reason of a rule, bytes.
+pub const MAX_REASON: usize = 512;
+
 /// Identity of a rule, never used twice within a store.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
