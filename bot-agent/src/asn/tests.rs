@@ -236,7 +236,7 @@ fn a_few_bad_lines_are_counted_and_named() {
     assert_eq!((tally.entries, tally.bad), (201, 6));
     assert_eq!(
         tally.complaint(),
-        "line 203: 1 fields where 3 or more are needed; line 204: `x` is no address; \
+        "line 203: fewer than 3 fields; line 204: `x` is no address; \
          line 205: `10.9.0.9-10.9.0.0` ends before it begins; line 206: the line is too long; \
          line 207: `many` is neither an AS number nor a country; and 1 more"
     );

@@ -163,10 +163,7 @@ impl Filter {
         if synced == Synced::default() {
             return (synced, Ok(()));
         }
-        let added = synced.added.iter().filter_map(|id| self.rules.get(*id));
-        let removed = synced.removed.iter();
-        let subjects: Vec<Subject> = added.chain(removed).map(|rule| rule.subject).collect();
-        let result = self.enforce_within(subjects, now);
+        let result = self.enforce_within(self.subjects(&synced), now);
         (synced, result)
     }
 
@@ -190,25 +187,44 @@ impl Filter {
         (ended, result)
     }
 
-    /// Takes other lists and another database. When they do not fit, the old ones stay.
-    pub(super) fn replace_sources(
+    /// Takes what the configuration says: its rules, lists and the database, all at once. When that
+    /// cannot come into force, everything stays what it was.
+    pub(super) fn configure(
         &mut self,
+        rules: Vec<Draft>,
         lists: Vec<List>,
         database: Option<Arc<Database>>,
         now: Now,
-    ) -> Result<(), Failure> {
+    ) -> Result<Synced, Failure> {
+        let others = !(lists.is_empty() && self.lists.is_empty())
+            || database.as_ref().map(Arc::as_ptr) != self.database.as_ref().map(Arc::as_ptr);
+        let synced = self
+            .rules
+            .sync(|origin| *origin == Origin::Config, rules, now);
         let before = (
             std::mem::replace(&mut self.lists, lists),
             std::mem::replace(&mut self.database, database),
         );
-        if !self.begun {
-            return Ok(());
+        let reach = if others {
+            Reach::Everything
+        } else {
+            self.reach(self.subjects(&synced))
+        };
+        if !self.begun || reach == Reach::Prefixes(Vec::new()) {
+            return Ok(synced);
         }
-        let result = self.enforce_reach(&Reach::Everything, now);
-        if result.is_err() {
+        if let Err(failure) = self.enforce_reach(&reach, now) {
             (self.lists, self.database) = before;
+            for id in &synced.added {
+                self.rules.remove(*id);
+            }
+            for rule in synced.removed {
+                self.rules.insert(rule, now);
+            }
+            self.enforce_anew(now);
+            return Err(failure);
         }
-        result
+        Ok(synced)
     }
 
     /// Puts the policy as it is into the kernel, and keeps it true from now on.
@@ -345,6 +361,13 @@ impl Filter {
         if let Err(error) = self.enforce_reach(&Reach::Everything, now) {
             tracing::warn!("the kernel's table is not what the rules say yet: {error}");
         }
+    }
+
+    /// What changed rules are about.
+    fn subjects(&self, synced: &Synced) -> Vec<Subject> {
+        let added = synced.added.iter().filter_map(|id| self.rules.get(*id));
+        let removed = synced.removed.iter();
+        added.chain(removed).map(|rule| rule.subject).collect()
     }
 
     /// The addresses that rules about these subjects concern.

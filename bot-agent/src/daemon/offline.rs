@@ -98,6 +98,7 @@ impl Offline {
             }),
             table: None,
             lists: Vec::new(),
+            asn: None,
             counters: counters(&read),
             ports: None,
             notes,
@@ -133,6 +134,7 @@ impl Offline {
         };
         let facts = Facts {
             address,
+            announced: None,
             chain: chain.clone(),
             mode: self.mode()?,
             inputs: Inputs::of_rules(&rules),
@@ -183,8 +185,8 @@ impl Offline {
     }
 }
 
-/// The rules in the store, if there is one that can be opened now.
-fn stored_rules(state_dir: &Path) -> Result<RuleSet, String> {
+/// The rules in the store, if there is one that can be opened now; else why not.
+pub fn stored_rules(state_dir: &Path) -> Result<RuleSet, String> {
     let file = state_dir.join(FILE);
     if !file.exists() {
         return Err(format!("there is no rule store at {}", file.display()));

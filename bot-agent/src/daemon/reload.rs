@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, access, rules::failed, wishes};
+use super::{Daemon, access, networks::objection, rules::failed, wishes};
 use crate::{
     config::Config,
     control::protocol::{Failure, FailureCode},
     event::{Body, Note, RuleChange, file::LogFile},
     host,
-    rules::{rule::Origin, time::Now},
 };
 
 impl Daemon {
@@ -41,18 +40,22 @@ impl Daemon {
             })?)
         };
 
-        // The rules go first: they are what may not fit.
-        let ours = |origin: &Origin| *origin == Origin::Config;
-        let now = host::now();
-        let (synced, result) = self.filter.sync(ours, config.rules.clone(), now);
-        if let Err(failure) = result {
-            self.put_rules_back(&before, now);
-            return Err(failure);
+        // A database that cannot be read leaves the one from before: it is no part of the whole.
+        let databases = self.databases.clone();
+        let other_database = self.databases.follow(&config.asn_databases);
+        let database = self.databases.get().ok();
+        if let Some(rule) = database.and_then(|database| objection(&config.rules, database)) {
+            self.databases = databases;
+            return Err(Failure::new(FailureCode::BadConfig, rule));
         }
-        if let Err(failure) = self.load_lists(&config) {
-            self.put_rules_back(&before, now);
-            return Err(failure);
-        }
+        // Rules, lists and ASNs go first: they are what may not fit.
+        let (lists, files) = self
+            .list_files
+            .read(&config.lists, self.filter.lists());
+        let (rules, database) = (config.rules.clone(), self.databases.shared());
+        let configured = self.filter.configure(rules, lists, database, host::now());
+        let synced = configured.inspect_err(|_| self.databases = databases)?;
+        self.tell_list_files(files);
         self.config = Arc::new(config);
         if let Err(failure) = self.write_settings() {
             self.config = before;
@@ -63,6 +66,7 @@ impl Daemon {
                 .reconfigure(self.config.log.budget_per_second, file);
         }
         self.look_at_host();
+        self.look_at_databases();
         let added: Vec<Body> = synced
             .added
             .iter()
@@ -80,15 +84,6 @@ impl Daemon {
             message: message.clone(),
         }));
         Ok(message)
-    }
-
-    /// The rules of the configuration before, when the new one cannot come into force.
-    fn put_rules_back(&mut self, before: &Config, now: Now) {
-        let ours = |origin: &Origin| *origin == Origin::Config;
-        let (_, undone) = self.filter.sync(ours, before.rules.clone(), now);
-        if let Err(error) = undone {
-            tracing::warn!("the earlier rules could not be put back: {error}");
-        }
     }
 
     /// Attaches to interfaces that are named now and detaches from those that are named no more.

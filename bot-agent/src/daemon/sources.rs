@@ -1,17 +1,13 @@
-//! Lists and the database of ASNs: read at start, and again with the configuration.
+//! Lists of sources: what is wrong with their files is told when it begins and when it changes.
 
 use std::collections::BTreeSet;
 
 use super::Daemon;
-use crate::{config::Config, control::protocol::Failure, host};
+use crate::lists::ListFiles;
 
 impl Daemon {
-    /// Reads the files of all lists and puts what they say into force. A file that cannot be read keeps
-    /// its list as it was; when the whole does not fit, all of them stay what they were.
-    pub(super) fn load_lists(&mut self, config: &Config) -> Result<(), Failure> {
-        let (lists, files) = self.list_files.read(&config.lists, self.filter.lists());
-        let database = self.filter.database().cloned();
-        self.filter.replace_sources(lists, database, host::now())?;
+    /// The lists in force are those of `files` from now on.
+    pub(super) fn tell_list_files(&mut self, files: ListFiles) {
         let before = std::mem::replace(&mut self.list_files, files);
         let names: BTreeSet<String> = (before.troubles.into_keys())
             .chain(self.list_files.troubles.keys().cloned())
@@ -20,6 +16,5 @@ impl Daemon {
             let message = self.list_files.troubles.get(&name).cloned();
             self.trouble(&format!("list {name}"), message);
         }
-        Ok(())
     }
 }

@@ -16,9 +16,11 @@ use tokio::net::UnixListener;
 
 use super::{
     Daemon, Wakers, Wish, access,
+    databases::Databases,
     filter::Filter,
     interfaces::Interfaces,
     mode::ModeState,
+    networks::objection,
     notify::notify,
     prepare::{Prepared, prepare},
     tails::Tails,
@@ -155,6 +157,7 @@ fn open(
         tails: Tails::default(),
         seed: kernel.seed,
         finder,
+        databases: Databases::default(),
         ports: host::ports::PortSets::default(),
         running: false,
         troubles: Troubles::new(),
@@ -169,14 +172,24 @@ impl Daemon {
     /// Everything that decides about packets, before there are any.
     fn fill(&mut self) -> anyhow::Result<()> {
         let now = host::now();
+        // Before the rules, which may be about what it says.
+        self.databases.follow(&self.config.asn_databases);
         let (_, ended) = self.filter.expire(now);
         ended?;
-        let ours = |origin: &Origin| *origin == Origin::Config;
-        let (_, synced) = self.filter.sync(ours, self.config.rules.clone(), now);
-        synced?;
+        let (lists, files) = self.list_files.read(&self.config.lists, &[]);
+        let (rules, shared) = (self.config.rules.clone(), self.databases.shared());
+        self.filter.configure(rules, lists, shared, now)?;
+        self.tell_list_files(files);
+        self.look_at_databases();
+        let database = self.databases.get().ok();
+        if let Some(rule) = database.and_then(|database| objection(&self.config.rules, database)) {
+            // Files change; a start must not depend on it.
+            self.trouble(
+                "configured rules",
+                Some(format!("in force all the same: {rule}")),
+            );
+        }
         self.look_at_host();
-        let config = Arc::clone(&self.config);
-        self.load_lists(&config)?;
         // Nothing of this was put into the kernel yet: there it comes all at once.
         self.filter.enforce(now)?;
         self.write_settings()?;

@@ -7,6 +7,7 @@ use bot_common::abi::counter::{Channel, Counter, Hits};
 use super::{Daemon, rules::failed};
 use crate::{
     control::{
+        network::DatabaseView,
         protocol::{Failure, Response},
         view::{AgentView, HitsView, ListView, PortsView, RuleCounts, Status, TableView, counters},
     },
@@ -47,6 +48,7 @@ impl Daemon {
             rules: Some(count(self.filter.rules())),
             table: self.table_view(),
             lists: self.list_views()?,
+            asn: self.databases.get().ok().map(DatabaseView::of),
             counters,
             ports: Some(PortsView {
                 served_tcp: ranges(&self.ports.served_tcp),
