@@ -87,11 +87,6 @@ impl Filter {
         &self.lists
     }
 
-    /// What knows ASNs and countries.
-    pub(super) fn database(&self) -> Option<&Arc<Database>> {
-        self.database.as_ref()
-    }
-
     /// Everything that the policy is made of.
     pub(super) fn inputs(&self) -> Inputs<'_> {
         Inputs {

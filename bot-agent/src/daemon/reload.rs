@@ -42,7 +42,7 @@ impl Daemon {
 
         // A database that cannot be read leaves the one from before: it is no part of the whole.
         let databases = self.databases.clone();
-        let other_database = self.databases.follow(&config.asn_databases);
+        self.databases.follow(&config.asn_databases);
         let database = self.databases.get().ok();
         if let Some(rule) = database.and_then(|database| objection(&config.rules, database)) {
             self.databases = databases;

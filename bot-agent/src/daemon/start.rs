@@ -38,7 +38,7 @@ use crate::{
     exit_code::ExitCode,
     host::{self, protected::Finder},
     lists::ListFiles,
-    rules::{mode::Mode, rule::Origin, set::RuleSet},
+    rules::{mode::Mode, set::RuleSet},
     store::{Bypass, Change, Store},
     stream::{FlowAssembler, Limits as StreamLimits},
 };
