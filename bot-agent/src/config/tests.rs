@@ -34,12 +34,13 @@ fn the_example_says_the_defaults_as_it_is_and_uncommented() {
     assert_eq!(parse("").unwrap(), Config::default());
     assert_eq!(parse(EXAMPLE).unwrap(), Config::default());
     let all = parse(&uncommented()).unwrap();
-    assert_eq!(all.rules.len(), 3);
-    let without_rules = Config {
+    assert_eq!((all.rules.len(), all.lists.len()), (3, 1));
+    let without_rules_and_lists = Config {
         rules: Vec::new(),
+        lists: Vec::new(),
         ..all
     };
-    assert_eq!(without_rules, Config::default());
+    assert_eq!(without_rules_and_lists, Config::default());
 }
 
 #[test]
@@ -58,7 +59,7 @@ fn the_example_and_the_document_have_every_key() {
     let known: Vec<_> = known.collect();
     let standing: Vec<_> = found
         .iter()
-        .filter(|(table, _)| table != "rule")
+        .filter(|(table, _)| table != "rule" && table != "list")
         .cloned()
         .collect();
     assert_eq!(standing, known);
@@ -68,9 +69,15 @@ fn the_example_and_the_document_have_every_key() {
             "{key}"
         );
     }
+    for key in ["name", "file", "action", "scope"] {
+        assert!(
+            found.contains(&("list".to_owned(), key.to_owned())),
+            "{key}"
+        );
+    }
     for (table, key) in found {
-        let header = if table == "rule" {
-            "## [[rule]]".to_owned()
+        let header = if table == "rule" || table == "list" {
+            format!("## [[{table}]]")
         } else {
             format!("## [{table}]")
         };
@@ -94,8 +101,10 @@ fn the_document_and_the_example_state_the_same_defaults() {
             (key.chars().all(|c| c.is_ascii_lowercase() || c == '_')).then_some((value, key))
         })
     {
-        let in_rule = ["action", "source", "scope", "monitor", "force", "reason"].contains(&key);
-        if !in_rule && key != "socket" {
+        let of_many = [
+            "action", "file", "force", "monitor", "name", "reason", "scope", "source",
+        ];
+        if !of_many.contains(&key) && key != "socket" {
             let row = format!("| `{key}` | `{line}` |");
             assert!(
                 DOCUMENT.contains(&row),

@@ -189,6 +189,12 @@ impl Enforcer {
         self.repairs
     }
 
+    /// Another limit, for changes from now on; returns the one before.
+    pub(super) fn limit_prefixes(&mut self, prefixes: usize) -> usize {
+        self.enforced.limit_prefixes(prefixes);
+        std::mem::replace(&mut self.limits.prefixes, prefixes)
+    }
+
     /// What is used of what there is.
     pub(super) fn used(&self) -> (Limits, Limits) {
         (self.enforced.used(), self.limits)

@@ -49,12 +49,15 @@ impl Daemon {
             return Err(Failure::new(FailureCode::BadConfig, rule));
         }
         // Rules, lists and ASNs go first: they are what may not fit.
-        let (lists, files) = self
-            .list_files
-            .read(&config.lists, self.filter.lists());
+        let (lists, files) = self.list_files.read(&config.lists, self.filter.lists());
         let (rules, database) = (config.rules.clone(), self.databases.shared());
+        let enforcer = &mut self.filter.enforcer;
+        let limit = enforcer.limit_prefixes(wishes::limits(&config).prefixes);
         let configured = self.filter.configure(rules, lists, database, host::now());
-        let synced = configured.inspect_err(|_| self.databases = databases)?;
+        let synced = configured.inspect_err(|_| {
+            self.databases = databases;
+            self.filter.enforcer.limit_prefixes(limit);
+        })?;
         self.tell_list_files(files);
         self.config = Arc::new(config);
         if let Err(failure) = self.write_settings() {

@@ -137,6 +137,11 @@ impl Enforced {
         self.dictionary.verdict(id).copied()
     }
 
+    /// Another limit, for what is compiled from now on.
+    pub fn limit_prefixes(&mut self, prefixes: usize) {
+        self.limits.prefixes = prefixes;
+    }
+
     /// Prefixes named in the last compilation of everything, and verdicts in use, for comparison
     /// with [`Limits`].
     pub fn used(&self) -> Limits {

@@ -19,7 +19,7 @@ pub enum TableFull {
     /// Too many prefixes.
     #[error(
         "rules and lists name {needed} prefixes, the table holds {capacity}: raise [tables] \
-         prefixes and restart the agent; the old table stays in force"
+         prefixes and reload; the old table stays in force"
     )]
     Prefixes {
         /// Prefixes of the new table.
