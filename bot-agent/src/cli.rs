@@ -4,6 +4,7 @@
 //! errors; `main` does, once.
 
 mod allow;
+mod asn;
 mod attach;
 mod block;
 mod bypass;
@@ -100,6 +101,7 @@ enum Command {
     Export(export::Args),
     Import(import::Args),
     Check(check::Args),
+    Asn(asn::Args),
     Logs(logs::Args),
     Mode(mode::Args),
     Confirm(confirm::Args),
@@ -134,6 +136,7 @@ impl Cli {
             Command::Export(args) => export::run(args, global, out),
             Command::Import(args) => import::run(args, global, out),
             Command::Check(args) => check::run(args, global, out),
+            Command::Asn(args) => asn::run(args, global, out),
             Command::Logs(args) => logs::run(args, global, out),
             Command::Mode(args) => mode::run(args, global, out),
             Command::Confirm(args) => confirm::run(args, global, out),

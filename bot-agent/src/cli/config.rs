@@ -1,6 +1,6 @@
 //! `bot-agent config`
 
-use std::io::Write;
+use std::{io::Write, path::Path};
 
 use clap::Subcommand;
 
@@ -9,7 +9,10 @@ use super::{
     show as view,
 };
 use crate::{
-    config::{Config, EXAMPLE, Places, show},
+    asn::Database,
+    config::{Config, ConfigError, EXAMPLE, Places, show},
+    control::network::DatabaseView,
+    daemon::objection,
     exit_code::ExitCode,
 };
 
@@ -44,15 +47,20 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
     match args.what {
         What::Check => {
             let config = Config::load(path, None)?;
+            let asn = check_databases(&config, path)?;
             match global.output {
-                Output::Human => writeln!(
-                    out,
-                    "{} is valid ({} rules)",
-                    path.display(),
-                    config.rules.len()
-                )?,
+                Output::Human => {
+                    let count = config.rules.len();
+                    writeln!(out, "{} is valid ({count} rules)", path.display())?;
+                    if let Some(asn) = asn {
+                        writeln!(out, "ASN database: {}", view::database(&asn))?;
+                        for file in &asn.files {
+                            writeln!(out, "  {}", view::file(file))?;
+                        }
+                    }
+                }
                 Output::Json => view::json(
-                    &serde_json::json!({ "valid": true, "rules": config.rules.len() }),
+                    &serde_json::json!({ "valid": true, "rules": config.rules.len(), "asn": asn }),
                     out,
                 )?,
                 Output::Raw => {}
@@ -72,6 +80,26 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
         }
     }
     Ok(ExitCode::Ok)
+}
+
+/// The ASN database, if one is configured, and whether the rules may be about what it says.
+fn check_databases(config: &Config, path: &Path) -> anyhow::Result<Option<DatabaseView>> {
+    if config.asn_databases.is_empty() {
+        return Ok(None);
+    }
+    let wrong = |what: String| ConfigError {
+        file: path.to_owned(),
+        line: None,
+        key: None,
+        nearest: None,
+        message: what,
+    };
+    let database = Database::open(&config.asn_databases)
+        .map_err(|error| wrong(format!("database: {error}")))?;
+    match objection(&config.rules, &database) {
+        Some(rule) => Err(wrong(rule).into()),
+        None => Ok(Some(DatabaseView::of(&database))),
+    }
 }
 
 fn write_values(

@@ -7,6 +7,7 @@ pub mod client;
 mod gather;
 pub mod line;
 pub mod list;
+pub mod network;
 mod places;
 pub mod protocol;
 pub mod server;

@@ -41,6 +41,7 @@ impl Daemon {
             Request::Import(import) => self.import(import),
             Request::Unallow(take) => self.take(RuleAction::Allow, &take),
             Request::Unblock(take) => self.take(RuleAction::Block, &take),
+            Request::Asn { of } => self.asn(&of),
             Request::Check { address } => self.check(address),
             Request::Status {} => self.status(),
             Request::Mode {

@@ -97,6 +97,7 @@ impl Offline {
                 protected: None,
                 ..count(rules)
             }),
+            asn: None,
             counters: counters(&read),
             ports: None,
             notes,
@@ -130,6 +131,7 @@ impl Offline {
         };
         let facts = Facts {
             address,
+            announced: None,
             chain: chain.clone(),
             mode: self.mode()?,
             rules: &rules,
@@ -180,8 +182,8 @@ impl Offline {
     }
 }
 
-/// The rules in the store, if there is one that can be opened now.
-fn stored_rules(state_dir: &Path) -> Result<RuleSet, String> {
+/// The rules in the store, if there is one that can be opened now; else why not.
+pub fn stored_rules(state_dir: &Path) -> Result<RuleSet, String> {
     let file = state_dir.join(FILE);
     if !file.exists() {
         return Err(format!("there is no rule store at {}", file.display()));

@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     control::{
+        network::{AddressFacts, NetworkFacts, Wanted},
         protocol::{Failure, FailureCode, Import, List, Put, Response, Take},
         view::RuleView,
     },
@@ -22,6 +23,7 @@ impl Daemon {
         let now = host::now();
         let edit = edit::put(
             self.filter.rules(),
+            self.databases.get(),
             action,
             put,
             self.config.block_duration,
@@ -39,12 +41,12 @@ impl Daemon {
 
     pub(super) fn import(&mut self, import: Import) -> Result<Response, Failure> {
         let now = host::now();
-        let rules = self.filter.rules();
-        let edit = import::import(rules, import.rules, import.dry_run, now)?;
+        let dry_run = import.dry_run;
+        let edit = import::import(self.filter.rules(), self.databases.get(), import, now)?;
         let added = edit.added.clone();
         let imported = if edit.changes.is_empty() {
             edit.answer
-        } else if import.dry_run {
+        } else if dry_run {
             self.filter.rehearse(edit, now)?
         } else {
             let imported = self.filter.commit(edit, now)?;
@@ -108,6 +110,24 @@ impl Daemon {
         Ok(lines)
     }
 
+    /// Who has an address, or what an ASN or a country has.
+    pub(super) fn asn(&self, of: &str) -> Result<Response, Failure> {
+        let invalid = |message: String| Failure::new(FailureCode::Invalid, message);
+        let wanted: Wanted = of.parse().map_err(invalid)?;
+        let refused = |why: &str| Failure::new(FailureCode::Refused, why);
+        let database = self.databases.get().map_err(refused)?;
+        Ok(match wanted {
+            Wanted::Address(address) => {
+                Response::Address(Box::new(AddressFacts::of(address, database)))
+            }
+            Wanted::Network(subject) => {
+                let rules = Some(self.filter.rules());
+                let facts = NetworkFacts::of(subject, database, rules, host::now());
+                Response::Network(Box::new(facts))
+            }
+        })
+    }
+
     pub(super) fn check(&self, address: IpAddr) -> Result<Response, Failure> {
         let now = host::now();
         let address = address.into();
@@ -117,8 +137,10 @@ impl Daemon {
             .filter
             .hits(|rule| covering.contains(&rule))
             .map_err(|error| failed(error.to_string()))?;
+        let database = self.databases.get().ok();
         let facts = Facts {
             address,
+            announced: database.and_then(|database| database.lookup(address)),
             chain: self
                 .filter
                 .lookup(address)

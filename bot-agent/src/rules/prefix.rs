@@ -260,7 +260,7 @@ fn no_net(text: &str) -> ParseError {
 }
 
 /// A text from outside as it may stand in a message: one line, printable, of bounded length.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     const LONGEST: usize = 80;
     let mut shown: String = text
         .chars()
