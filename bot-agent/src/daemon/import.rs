@@ -4,10 +4,14 @@
 
 use std::collections::BTreeSet;
 
-use super::edit::{Edit, protection_lost, protection_of, protection_over};
+use super::{
+    edit::{Edit, protection_lost, protection_of, protection_over},
+    networks::networks,
+};
 use crate::{
+    asn::Database,
     control::{
-        protocol::{Failure, FailureCode},
+        protocol::{Failure, FailureCode, Import},
         view::{Imported, RuleView, SHOWN_RULES},
     },
     rules::{
@@ -19,21 +23,27 @@ use crate::{
     },
 };
 
-/// Operators' rules as `records` say, or a refusal that names the first that cannot be. Of several
-/// about the same subject and action the last one counts.
+/// Operators' rules as the records of `import` say, or a refusal that names the first that cannot
+/// be. Of several about the same subject and action the last one counts. ASNs and countries need the
+/// `database`; where there is none, it is said why.
 pub fn import(
     rules: &RuleSet,
-    records: Vec<Record>,
-    dry_run: bool,
+    database: Result<&Database, &str>,
+    import: Import,
     now: Now,
 ) -> Result<Edit<Imported>, Failure> {
+    let Import {
+        rules: records,
+        dry_run,
+        ..
+    } = import;
     let mut answer = Imported {
         dry_run,
         ..Imported::default()
     };
     let mut live = Vec::with_capacity(records.len());
     for (position, record) in records.into_iter().enumerate() {
-        check(rules, &record, now).map_err(|failure| at(&record, position, &failure))?;
+        check(rules, database, &record, now).map_err(|failure| at(&record, position, &failure))?;
         match record.standing(now) {
             Standing::Lasts => live.push(record),
             Standing::Over => answer.expired += 1,
@@ -84,14 +94,24 @@ pub fn import(
     })
 }
 
-fn check(rules: &RuleSet, record: &Record, now: Now) -> Result<(), Failure> {
+fn check(
+    rules: &RuleSet,
+    database: Result<&Database, &str>,
+    record: &Record,
+    now: Now,
+) -> Result<(), Failure> {
     record
         .check(now)
         .map_err(|error| Failure::new(FailureCode::Invalid, error.to_string()))?;
+    if record.standing(now) != Standing::Lasts {
+        return Ok(());
+    }
+    let Some(prefix) = record.subject.prefix() else {
+        let named = BTreeSet::from([record.subject]);
+        return networks(&named, database, record.forced).map(drop);
+    };
     if record.action == RuleAction::Block
         && !record.forced
-        && record.standing(now) == Standing::Lasts
-        && let Some(prefix) = record.subject.prefix()
         && let Some(what) = protection_over(rules, prefix)
     {
         let message = format!(

@@ -48,9 +48,18 @@ fn with_gateway() -> RuleSet {
     rules
 }
 
+const NONE: Result<&Database, &str> = Err("none is configured");
+
+fn of(lines: &[&str]) -> Import {
+    Import {
+        rules: records(lines),
+        ..Import::default()
+    }
+}
+
 /// Imports, carries it out, and returns the numbers: added, replaced, unchanged.
 fn carry_out(rules: &mut RuleSet, lines: &[&str], now: Now) -> (usize, usize, usize) {
-    let edit = import(rules, records(lines), false, now).unwrap();
+    let edit = import(rules, NONE, of(lines), now).unwrap();
     let _undo = rules.apply(&edit.changes);
     let answer = edit.answer;
     assert_eq!(edit.added.len(), answer.added + answer.replaced);
@@ -60,7 +69,7 @@ fn carry_out(rules: &mut RuleSet, lines: &[&str], now: Now) -> (usize, usize, us
 const LINES: [&str; 3] = [
     r#"{"prefix":"198.51.100.0/24","action":"block","until":"2026-11-22T19:00:00Z","reason":"scraper"}"#,
     r#"{"prefix":"198.51.100.7","action":"allow"}"#,
-    r#"{"asn":"AS64500","action":"block","monitor":true}"#,
+    r#"{"prefix":"2001:db8::/32","action":"block","monitor":true}"#,
 ];
 
 #[test]
@@ -96,7 +105,11 @@ fn what_cannot_be_made_again_is_left_out_and_counted() {
         r#"{"prefix":"192.0.2.3","action":"allow"}"#,
     ];
     let rules = with_gateway();
-    let edit = import(&rules, records(&lines), true, now()).unwrap();
+    let rehearsal = Import {
+        dry_run: true,
+        ..of(&lines)
+    };
+    let edit = import(&rules, NONE, rehearsal, now()).unwrap();
     let answer = edit.answer;
     assert_eq!((answer.expired, answer.others, answer.repeated), (2, 2, 1));
     assert_eq!((answer.added, answer.dry_run), (2, true));
@@ -111,11 +124,11 @@ fn what_cannot_be_made_again_is_left_out_and_counted() {
 #[test]
 fn a_protected_address_is_refused_with_its_line_unless_it_was_forced() {
     let rules = with_gateway();
-    let mut lines = records(&[
+    let mut asked = of(&[
         r#"{"prefix":"192.0.2.1","action":"block"}"#,
         r#"{"prefix":"10.0.0.1","action":"block"}"#,
     ]);
-    let failure = import(&rules, lines.clone(), false, now()).unwrap_err();
+    let failure = import(&rules, NONE, asked.clone(), now()).unwrap_err();
     assert_eq!(failure.code, FailureCode::Refused);
     assert!(
         failure
@@ -123,11 +136,11 @@ fn a_protected_address_is_refused_with_its_line_unless_it_was_forced() {
             .starts_with("rule 2: 10.0.0.1 is protected (gateway)"),
         "{failure}"
     );
-    lines[1].line = Some(17);
-    let failure = import(&rules, lines.clone(), false, now()).unwrap_err();
+    asked.rules[1].line = Some(17);
+    let failure = import(&rules, NONE, asked.clone(), now()).unwrap_err();
     assert!(failure.message.starts_with("line 17: "), "{failure}");
-    lines[1].forced = true;
-    let edit = import(&rules, lines, false, now()).unwrap();
+    asked.rules[1].forced = true;
+    let edit = import(&rules, NONE, asked, now()).unwrap();
     assert_eq!(edit.answer.protected.len(), 1);
     assert!(edit.answer.rules.iter().any(|rule| rule.forced));
 }
@@ -137,7 +150,7 @@ fn what_a_client_should_have_seen_is_refused_all_the_same() {
     let reason = "x".repeat(600);
     let long = format!(r#"{{"prefix":"192.0.2.1","action":"block","reason":"{reason}"}}"#);
     for line in [r#"{"prefix":"10.0.0.0/7","action":"block"}"#, &long] {
-        let failure = import(&RuleSet::default(), records(&[line]), false, now());
+        let failure = import(&RuleSet::default(), NONE, of(&[line]), now());
         assert_eq!(failure.unwrap_err().code, FailureCode::Invalid);
     }
 }
@@ -147,11 +160,22 @@ fn rules_get_ids_that_nothing_had() {
     let mut rules = RuleSet::default();
     carry_out(&mut rules, &LINES, now());
     let next = rules.next_id();
-    let edit = import(
-        &rules,
-        records(&[r#"{"prefix":"192.0.2.1","action":"block"}"#]),
-        false,
-        now(),
-    );
+    let one = of(&[r#"{"prefix":"192.0.2.1","action":"block"}"#]);
+    let edit = import(&rules, NONE, one, now());
     assert_eq!(edit.unwrap().added, [next]);
+}
+
+#[test]
+fn a_network_without_a_database_is_refused_unless_nothing_is_made_of_it() {
+    let none = RuleSet::default();
+    let asked = of(&[r#"{"asn":"AS64500","action":"block"}"#]);
+    let failure = import(&none, NONE, asked, now()).unwrap_err();
+    assert_eq!(failure.code, FailureCode::Refused);
+    assert_eq!(
+        failure.message,
+        "rule 1: AS64500 needs a database: none is configured; nothing was changed"
+    );
+    let configured = of(&[r#"{"asn":"AS64500","action":"block","origin":"config"}"#]);
+    let edit = import(&none, NONE, configured, now()).unwrap();
+    assert_eq!(edit.answer.others, 1);
 }

@@ -41,12 +41,12 @@ impl Daemon {
 
     pub(super) fn import(&mut self, import: Import) -> Result<Response, Failure> {
         let now = host::now();
-        let rules = self.filter.rules();
-        let edit = import::import(rules, import.rules, import.dry_run, now)?;
+        let dry_run = import.dry_run;
+        let edit = import::import(self.filter.rules(), self.databases.get(), import, now)?;
         let added = edit.added.clone();
         let imported = if edit.changes.is_empty() {
             edit.answer
-        } else if import.dry_run {
+        } else if dry_run {
             self.filter.rehearse(edit, now)?
         } else {
             let imported = self.filter.commit(edit, now)?;
