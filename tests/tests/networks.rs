@@ -246,6 +246,39 @@ fn rules_about_asns_survive_a_restart_and_a_database_that_is_bad() {
 }
 
 #[test]
+fn a_reload_with_a_rule_that_is_too_wide_changes_nothing() {
+    if !is_root("a_reload_with_a_rule") {
+        return;
+    }
+    let mut world = World::new("asn-reload");
+    world.configure("[[rule]]\naction = \"block\"\nsource = \"AS64501\"\n");
+    world.start();
+    let huge = "[[rule]]\naction = \"block\"\nsource = \"AS64503\"\n";
+    world.configure(huge);
+    world.write(
+        "asn.csv",
+        &format!("{RANGES}20.0.0.0,22.255.255.255,64503,Huge\n"),
+    );
+    let error = world.agent.cli(&["reload"]).fails(7);
+    assert!(error.contains("say so with force = true"), "{error}");
+    assert_eq!(world.list(), ["AS64501"]);
+    let shown = world.agent.cli(&["asn", "AS64503"]).ok();
+    assert!(
+        shown.contains("IPv4   nothing"),
+        "the database is the old one: {shown}"
+    );
+
+    world.configure(&format!("{huge}force = true\n"));
+    world.write(
+        "asn.csv",
+        &format!("{RANGES}20.0.0.0,22.255.255.255,64503,Huge\n"),
+    );
+    world.agent.cli(&["reload"]).ok();
+    assert_eq!(world.list(), ["AS64503"]);
+    assert!(world.agent.cli(&["asn", "AS64503"]).ok().contains("Huge"));
+}
+
+#[test]
 fn the_configuration_is_checked_with_the_database() {
     let folder = tempfile::TempDir::new().unwrap();
     let (config, database) = (folder.path().join("c.toml"), folder.path().join("asn.csv"));
