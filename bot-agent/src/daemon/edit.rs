@@ -4,7 +4,7 @@
 //! the store must do for them, and how it is taken back, follows from those. `filter.rs` carries it
 //! out.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::networks::{self, Network, networks};
 use crate::{
@@ -43,7 +43,7 @@ pub struct Edit<T> {
 /// What the store must do for a change that was made, which left `next` for the next rule.
 pub fn stored(changes: &[RuleChange], next: RuleId) -> Vec<Change> {
     let changes = changes.iter().map(|change| match change {
-        RuleChange::Insert(rule) => Change::Put(rule.clone()),
+        RuleChange::Insert(rule) => Change::Put(Arc::clone(rule)),
         RuleChange::Remove(id) => Change::Delete(*id),
     });
     // So that no id is ever used twice, whatever is removed before the next start.
@@ -55,7 +55,7 @@ pub fn taken_back(undo: &Undo) -> Vec<Change> {
     let done = undo.done().iter().rev();
     done.map(|done| match done {
         Done::Inserted(id, _) => Change::Delete(*id),
-        Done::Removed(rule) => Change::Put(rule.clone()),
+        Done::Removed(rule) => Change::Put(Arc::clone(rule)),
     })
     .collect()
 }
@@ -110,7 +110,7 @@ pub fn put(
             shown.push(RuleView::of(&rule, now));
         }
         added.push(rule.id);
-        changes.push(RuleChange::Insert(rule));
+        changes.push(RuleChange::Insert(Arc::new(rule)));
     }
     let mut answer = reach(rules, action, (&prefixes, &networks), put.force, now);
     answer.dry_run = put.dry_run;
@@ -286,7 +286,7 @@ fn protected(
 
 /// What protects all of `prefix`, if it is protected.
 pub(super) fn protection_over(rules: &RuleSet, prefix: Prefix) -> Option<&Origin> {
-    let mut covering = rules.covering(prefix);
+    let mut covering = rules.allows_covering(prefix);
     covering
         .find(|rule| is_protection(rule))
         .map(|rule| &rule.origin)
@@ -294,9 +294,9 @@ pub(super) fn protection_over(rules: &RuleSet, prefix: Prefix) -> Option<&Origin
 
 /// What a forced block of `prefix` takes protection from.
 pub(super) fn protection_of(rules: &RuleSet, prefix: Prefix) -> impl Iterator<Item = &Rule> {
-    let above = rules.covering(prefix);
+    let above = rules.allows_covering(prefix);
     above
-        .chain(rules.within(prefix))
+        .chain(rules.allows_within(prefix))
         .filter(|rule| is_protection(rule))
 }
 

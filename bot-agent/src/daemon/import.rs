@@ -2,7 +2,7 @@
 //!
 //! Pure, like `edit.rs`. Invariant: importing the same again changes nothing.
 
-use std::collections::BTreeSet;
+use std::{collections::BTreeSet, sync::Arc};
 
 use super::{
     edit::{Edit, protection_lost, protection_of, protection_over},
@@ -83,7 +83,7 @@ pub fn import(
         }
         added.push(id);
         changes.extend(old.map(RuleChange::Remove));
-        changes.push(RuleChange::Insert(rule));
+        changes.push(RuleChange::Insert(Arc::new(rule)));
     }
     answer.protected = protection_lost(rules, lost, now);
     Ok(Edit {

@@ -4,6 +4,7 @@
 
 pub mod change;
 pub mod duration;
+mod index;
 pub mod mode;
 pub mod prefix;
 pub mod record;

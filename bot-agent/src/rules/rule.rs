@@ -106,6 +106,11 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether it takes the place of `other`, which is about the same: the same action and origin.
+    pub fn replaces(&self, other: &Self) -> bool {
+        self.action == other.action && self.origin == other.origin
+    }
+
     /// Whether its deadline lies ahead, if it has one.
     pub fn is_live(&self, now: Now) -> bool {
         self.deadline.is_none_or(|deadline| !deadline.passed(now))
