@@ -7,8 +7,13 @@
     reason = "a broken assumption ends the test"
 )]
 
-use std::fs;
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
 
+use bot_agent::datapath::Pinned;
+use bot_common::abi::verdict::Verdict;
 use bot_tests::{
     lab::{HOST, IFACE, Lab, NETWORK, STRANGER},
     privilege::is_root,
@@ -112,4 +117,29 @@ fn a_listed_source_stays_blocked_while_no_agent_runs_and_when_the_next_one_start
         "packets passed during the restart"
     );
     assert_eq!(agent.json(&["status"])["lists"][0]["entries"], 50_001);
+}
+
+#[test]
+fn a_difference_between_the_rules_and_the_kernel_is_mended_and_counted() {
+    if !is_root("a_difference_between_the_rules_and_the_kernel_is_mended_and_counted") {
+        return;
+    }
+    let lab = Lab::new("mended");
+    let (agent, _file) = with_list(&lab, "block", &format!("{NETWORK}\n"));
+    let source = STRANGER.to_string();
+    assert_eq!(agent.cli(&["check", &source]).code, 1);
+    // Somebody writes into the pinned tables.
+    let mut pinned = Pinned::open(&agent.pin_dir()).unwrap();
+    let id = pinned.verdict_id(STRANGER.into());
+    pinned.write_verdict(id, Verdict::PASS).unwrap();
+    assert_eq!(agent.cli(&["check", &source]).code, 0);
+    let told = agent.cli(&["check", &source]).out;
+    assert!(told.contains("list bad"), "{told}");
+    let begun = Instant::now();
+    while agent.json(&["status"])["table"]["repairs"] == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nobody mends it");
+        thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(agent.cli(&["check", &source]).code, 1);
+    assert_eq!(agent.json(&["status"])["table"]["repairs"], 1);
 }
