@@ -125,14 +125,13 @@ fn decide(candidates: &[Candidate], at: u64) -> Option<(Link, u64)> {
         }
         (Some(acts), _) => (acts, acts.ends),
         (None, Some(watches)) => (watches, watches.ends),
+        // A guard of which nothing is seen needs no verdict. It is an entry of a list, and so are
+        // all that it hides: none of them ends.
         (None, None) => {
             live().find(is_hidden)?;
             (guard?, guard?.ends)
         }
     };
-    if let Some(guard) = guard.filter(|_| live().any(|candidate| is_hidden(&candidate))) {
-        ends = ends.min(guard.ends);
-    }
     let mut services = winner.services;
     if services && winner.action == Action::Drop && !winner.monitor {
         // Packets that are not for services are somebody else's: a block of everything beneath.

@@ -89,7 +89,7 @@ impl<'a> Compilation<'a> {
         let mut states = States::new(now.boot_ns);
         let lists = inputs.lists.iter();
         let lists = lists
-            .map(|list| (list, voices(list, &inputs.tiers, &mut states)))
+            .map(|list| (list, voices(list, inputs.tiers, &mut states)))
             .collect();
         Self {
             rules: inputs.rules,
@@ -196,14 +196,14 @@ fn named<'a, A: Family>(
 }
 
 /// The ways in which a list's entries speak.
-fn voices(list: &List, tiers: &Tiers, states: &mut States) -> Voices {
+fn voices(list: &List, tiers: Tiers, states: &mut States) -> Voices {
     let mut voice = |tier| {
         let candidate = Candidate::of_list(list, Act::of(list.kind(), tier))?;
         Some(states.voice(candidate))
     };
     match list.kind() {
         ListKind::Score { .. } => {
-            Voices::ByTier(*tiers, Tiers::ACTIONS.map(|tier| (tier, voice(tier))))
+            Voices::ByTier(tiers, Tiers::ACTIONS.map(|tier| (tier, voice(tier))))
         }
         ListKind::Allow
         | ListKind::VerifiedCrawler

@@ -96,17 +96,23 @@ impl Enforced {
         hint: impl Fn(Address) -> VerdictId,
         now: Now,
     ) -> Result<Assigned, TableFull> {
-        self.check_room(compiled)?;
-        for grouping in Grouping::ALL {
-            if let Ok(assigned) = self.try_assign(compiled, &hint, grouping, now.boot_ns) {
-                self.reclaimed.extend(self.dictionary.reclaimed());
-                self.dictionary.keep();
-                self.prefixes = compiled.prefixes.unwrap_or(self.prefixes);
-                return Ok(assigned);
-            }
-            self.dictionary.take_back();
-        }
-        Err(self.or_later(compiled, &hint, now.boot_ns))
+        let assigned = self.assign_somehow(compiled, &hint, now)?;
+        self.reclaimed.extend(self.dictionary.slots().reclaimed());
+        self.dictionary.slots_mut().keep();
+        self.prefixes = compiled.prefixes.unwrap_or(self.prefixes);
+        Ok(assigned)
+    }
+
+    /// Only looks whether [`Self::assign`] would do.
+    pub fn rehearse(
+        &mut self,
+        compiled: &Compiled,
+        hint: impl Fn(Address) -> VerdictId,
+        now: Now,
+    ) -> Result<(), TableFull> {
+        self.assign_somehow(compiled, &hint, now)?;
+        self.dictionary.slots_mut().take_back();
+        Ok(())
     }
 
     /// After publication: every id that the table does not refer to begins to rest. `live` are the
@@ -134,7 +140,7 @@ impl Enforced {
 
     /// The terms of an id in use.
     pub fn verdict(&self, id: VerdictId) -> Option<Verdict> {
-        self.dictionary.verdict(id).copied()
+        self.dictionary.slots().verdict(id).copied()
     }
 
     /// Another limit, for what is compiled from now on.
@@ -147,8 +153,26 @@ impl Enforced {
     pub fn used(&self) -> Limits {
         Limits {
             prefixes: self.prefixes,
-            verdicts: self.dictionary.live() + 1,
+            verdicts: self.dictionary.slots().live() + 1,
         }
+    }
+
+    /// As generous with ids as there is room. What was done can be taken back; on an error it is.
+    fn assign_somehow(
+        &mut self,
+        compiled: &Compiled,
+        hint: &impl Fn(Address) -> VerdictId,
+        now: Now,
+    ) -> Result<Assigned, TableFull> {
+        self.check_room(compiled)?;
+        for grouping in Grouping::ALL {
+            let assigned = self.try_assign(compiled, hint, grouping, now.boot_ns);
+            if let Ok(assigned) = assigned {
+                return Ok(assigned);
+            }
+            self.dictionary.slots_mut().take_back();
+        }
+        Err(self.or_later(compiled, hint, now.boot_ns))
     }
 
     fn check_room(&self, compiled: &Compiled) -> Result<(), TableFull> {
@@ -159,7 +183,6 @@ impl Enforced {
         }
     }
 
-    /// What is done can be taken back until the dictionary is told to keep it.
     fn try_assign(
         &mut self,
         compiled: &Compiled,
@@ -167,7 +190,7 @@ impl Enforced {
         grouping: Grouping,
         now: u64,
     ) -> Result<Assigned, Exhausted> {
-        self.dictionary.begin();
+        self.dictionary.slots_mut().begin();
         let mut assignment = Assignment {
             dictionary: &mut self.dictionary,
             chains: &compiled.chains,
@@ -194,13 +217,18 @@ impl Enforced {
         now: u64,
     ) -> TableFull {
         let full = TableFull::Verdicts {
-            capacity: self.dictionary.capacity(),
+            capacity: self.dictionary.slots().len().saturating_sub(1),
         };
-        let Some(rested) = self.dictionary.rested_at().filter(|rested| *rested > now) else {
+        let Some(rested) = self
+            .dictionary
+            .slots()
+            .rested_at()
+            .filter(|rested| *rested > now)
+        else {
             return full;
         };
         let later = self.try_assign(compiled, hint, Grouping::Coarse, rested);
-        self.dictionary.take_back();
+        self.dictionary.slots_mut().take_back();
         match later {
             Ok(_) => TableFull::Resting {
                 seconds: (rested - now).div_ceil(1_000_000_000),
@@ -290,7 +318,12 @@ impl Assignment<'_> {
 
     /// The ids of the chain that an address has in the kernel.
     fn present_chain(&self, present: VerdictId) -> Vec<VerdictId> {
-        let beneath = |id: &VerdictId| self.dictionary.verdict(*id).map(|verdict| verdict.then);
+        let beneath = |id: &VerdictId| {
+            self.dictionary
+                .slots()
+                .verdict(*id)
+                .map(|verdict| verdict.then)
+        };
         std::iter::successors(Some(present), beneath)
             .take_while(|id| *id != VerdictId::NONE)
             .take(MAX_CHAIN)

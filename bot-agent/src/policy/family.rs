@@ -4,7 +4,7 @@ use std::{fmt::Debug, hash::Hash};
 
 use bot_common::address::{Address, MAPPED_BITS};
 
-use super::list::{Column, List};
+use super::{column::Column, list::List};
 use crate::{
     asn::{AsRange, Database},
     rules::prefix::Prefix,
@@ -64,7 +64,7 @@ impl Family for u32 {
     }
 
     fn last_of(self, bits: u8) -> Self {
-        self | Self::MAX.checked_shr(u32::from(bits)).unwrap_or(0)
+        self | Self::MAX.checked_shr(bits.into()).unwrap_or(0)
     }
 
     fn column(list: &List) -> &Column<Self> {
@@ -102,7 +102,7 @@ impl Family for u128 {
     }
 
     fn last_of(self, bits: u8) -> Self {
-        self | Self::MAX.checked_shr(u32::from(bits)).unwrap_or(0)
+        self | Self::MAX.checked_shr(bits.into()).unwrap_or(0)
     }
 
     fn column(list: &List) -> &Column<Self> {

@@ -2,7 +2,7 @@
 
 use bot_common::abi::verdict::VerdictId;
 
-use super::dictionary::to_index;
+use super::slots::to_index;
 
 /// How much the kernel's tables hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -6,8 +6,9 @@ use bot_common::abi::verdict::Action;
 
 use super::{
     candidate::Candidate,
+    column::Column,
     family::Family,
-    list::{Column, Score, Tiers},
+    list::{Score, Tiers},
     states::Voice,
 };
 

@@ -6,6 +6,7 @@
 
 mod candidate;
 mod chain;
+mod column;
 mod compile;
 mod deadline;
 mod dictionary;
@@ -18,25 +19,35 @@ mod list;
 mod merge;
 mod networks;
 mod precedence;
+mod preview;
+mod slots;
+mod states;
+mod sweep;
+
+#[cfg(test)]
+mod ids_tests;
 #[cfg(test)]
 mod precedence_tests;
-mod preview;
 #[cfg(test)]
 mod properties;
+#[cfg(test)]
+mod real_tests;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]
 mod simulation;
-mod states;
-mod sweep;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod words;
+#[cfg(test)]
+mod worlds;
 
 pub use self::{
     candidate::{By, Owner, Sharing},
     chain::{Chain, Link, Terms},
     compile::{Compiled, Piece, compile, compile_within},
-    dictionary::{Fresh, REST},
+    dictionary::Fresh,
     enforced::{Assigned, Enforced},
     explain::{Covering, Explanation, Source, explain},
     full::{Limits, TableFull},
@@ -44,5 +55,6 @@ pub use self::{
     list::{List, ListId, ListKind, Score, Tiers},
     precedence::{Group, Place, Precedence, Strength},
     preview::{Impact, impact},
+    slots::REST,
     states::Chains,
 };

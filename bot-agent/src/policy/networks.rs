@@ -41,13 +41,12 @@ impl<'a> Networks<'a> {
     pub(super) fn of<A>(&mut self, range: &AsRange<A>, states: &mut States) -> Network {
         let whose = (range.asn, range.country);
         if self.last.0 != whose {
-            let network = match self.known.get(&whose) {
-                Some(known) => *known,
-                None => {
-                    let network = states.network(self.candidates(whose));
-                    self.known.insert(whose, network);
-                    network
-                }
+            let network = if let Some(known) = self.known.get(&whose) {
+                *known
+            } else {
+                let network = states.network(self.candidates(whose));
+                self.known.insert(whose, network);
+                network
             };
             self.last = (whose, network);
         }

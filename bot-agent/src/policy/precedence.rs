@@ -1,8 +1,11 @@
 //! Precedence: who decides where several rules and lists cover an address.
 //!
-//! 1. The place of the source ([`Place`], best first). 2. The strength of what it says
-//! ([`Strength`]). 3. How narrowly it names the address: the longest prefix; every prefix before an
-//! ASN, an ASN before a country. 4. The later deadline, none being the latest. 5. The newer rule.
+//! 1. The place of the source ([`Place`], best first).
+//! 2. The strength of what it says ([`Strength`]).
+//! 3. How narrowly it names the address: the longest prefix, any prefix before an ASN, an ASN before
+//!    a country.
+//! 4. The later deadline, none being the latest.
+//! 5. The newer rule.
 //!
 //! Four rules keep one source from weakening another where that was not meant:
 //!

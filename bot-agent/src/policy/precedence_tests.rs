@@ -3,135 +3,15 @@
 use bot_common::abi::verdict::{Action, Flags, Scope as KernelScope};
 
 use super::{
-    simulation::{Answer, Kernel, ROOMY, at, ip, past, rule_set},
+    simulation::{Answer, at, ip},
+    words::{
+        ALLOWED, BAD, BAD_FOR_SERVICES, CRAWLER, HERE, POPULAR, SCORED, SLOW,
+        Said::{self, List as L, Rule as R},
+        World, category, drop_answer,
+    },
     *,
 };
-use crate::{
-    asn::Database,
-    rules::{
-        rule::{Draft, Origin, RuleAction, RuleId, Scope},
-        set::RuleSet,
-    },
-};
-
-const HERE: &str = "192.0.2.1";
-/// HERE is of AS1 in AA.
-const INTERNET: &str =
-    "192.0.2.0\t192.0.2.255\t1\tAA\tOne\n198.51.100.0\t198.51.100.255\t2\tAA\tTwo\n";
-
-/// A rule (words and subject), or a list of one entry.
-#[derive(Clone, Copy, Debug)]
-enum Said {
-    Rule(&'static str, &'static str),
-    List(ListKind, &'static str),
-}
-use Said::{List as L, Rule as R};
-
-const CRAWLER: ListKind = ListKind::VerifiedCrawler;
-const ALLOWED: ListKind = ListKind::Allow;
-const POPULAR: ListKind = ListKind::Popular;
-const BAD: ListKind = category(Action::Drop, Scope::All);
-const BAD_FOR_SERVICES: ListKind = category(Action::Drop, Scope::Services);
-const SLOW: ListKind = category(Action::Throttle, Scope::All);
-/// Its entries have a score of 90, which is dropped.
-const SCORED: ListKind = ListKind::Score {
-    scope: Scope::Services,
-    monitor: false,
-};
-
-const fn category(action: Action, scope: Scope) -> ListKind {
-    ListKind::Category {
-        action,
-        scope,
-        monitor: false,
-    }
-}
-
-struct World {
-    rules: RuleSet,
-    lists: Vec<List>,
-    database: Database,
-}
-
-impl World {
-    /// Rules are numbered from 1 on in order, lists likewise.
-    fn of(sources: &[Said]) -> Self {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), INTERNET).unwrap();
-        let (mut drafts, mut lists) = (Vec::new(), Vec::new());
-        for source in sources {
-            match source {
-                R(words, subject) => drafts.push(draft(words, subject)),
-                L(kind, prefix) => {
-                    let id = ListId(u32::try_from(lists.len()).unwrap() + 1);
-                    let entry = (prefix.parse().unwrap(), Score::new(90).unwrap());
-                    lists.push(List::new(id, "list".into(), *kind, [entry]));
-                }
-            }
-        }
-        Self {
-            rules: rule_set(&drafts, at(0)),
-            lists,
-            database: Database::open(&[file.path()]).unwrap(),
-        }
-    }
-
-    fn inputs(&self) -> Inputs<'_> {
-        Inputs {
-            rules: &self.rules,
-            lists: &self.lists,
-            tiers: Tiers {
-                block: Score::new(80),
-                ..Tiers::default()
-            },
-            database: Some(&self.database),
-        }
-    }
-
-    fn winner(&self) -> Option<By> {
-        explain(&self.inputs(), ip(HERE), at(0)).winner()
-    }
-
-    /// What the kernel does to packets at a time.
-    fn answer(&self, seconds: u64) -> Answer {
-        let mut kernel = Kernel::default();
-        let compiled = compile(&self.inputs(), at(0));
-        kernel
-            .enforce(&mut Enforced::empty(ROOMY), &compiled, at(0))
-            .unwrap();
-        kernel.lookup(ip(HERE), past(seconds))
-    }
-}
-
-/// `words`: block or allow, and what qualifies it: config, learned, protected, forced, monitor,
-/// services, and a number of seconds.
-fn draft(words: &str, subject: &str) -> (Draft, Option<u64>) {
-    let mut draft = Draft {
-        subject: subject.parse().unwrap(),
-        action: RuleAction::Allow,
-        scope: Scope::All,
-        monitor: false,
-        forced: false,
-        deadline: None,
-        reason: String::new(),
-        origin: Origin::Operator,
-    };
-    let mut seconds = None;
-    for word in words.split(' ') {
-        match word {
-            "allow" => {}
-            "block" => draft.action = RuleAction::Block,
-            "config" => draft.origin = Origin::Config,
-            "learned" => draft.origin = Origin::Learned,
-            "protected" => draft.origin = Origin::Protected("gateway".into()),
-            "forced" => draft.forced = true,
-            "monitor" => draft.monitor = true,
-            "services" => draft.scope = Scope::Services,
-            number => seconds = Some(number.parse().unwrap()),
-        }
-    }
-    (draft, seconds)
-}
+use crate::rules::rule::{RuleId, Scope};
 
 /// Each place with something in it that covers HERE widely, best first.
 const PLACES: [(Place, Said); 11] = [
@@ -417,12 +297,4 @@ fn families_do_not_cover_each_other() {
     assert!(compile(&v6.inputs(), at(0)).v4.is_empty());
     let v4 = World::of(&[R("block", "0.0.0.0/0"), L(BAD, "0.0.0.0/0")]);
     assert!(compile(&v4.inputs(), at(0)).v6.is_empty());
-}
-
-fn drop_answer(scope: KernelScope, flags: u8) -> Answer {
-    Answer {
-        action: Action::Drop as u8,
-        scope: scope as u8,
-        flags,
-    }
 }

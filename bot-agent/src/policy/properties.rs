@@ -1,52 +1,16 @@
 //! What must hold for any rules and lists.
 
-use std::sync::OnceLock;
-
-use bot_common::abi::verdict::{Action, MAX_CHAIN};
+use bot_common::{abi::verdict::MAX_CHAIN, address::Address};
 use proptest::prelude::*;
 
 use super::{
     family::Family,
     reference::reference,
-    simulation::{Answer, Kernel, ROOMY, at, ip, past, prefix, rule_set},
+    simulation::{Answer, Kernel, ROOMY, at, ip, past, prefix},
+    worlds::{World, any_prefix, any_small_world, any_world, inputs},
     *,
 };
-use crate::{
-    asn::Database,
-    rules::{
-        prefix::Prefix,
-        rule::{Draft, Origin, RuleAction, Scope},
-        set::RuleSet,
-        subject::Subject,
-        time::Now,
-    },
-};
-
-/// Few prefixes, so that they meet: both families, the seam between them, and all of either.
-const PREFIXES: [&str; 22] = [
-    "::/0",
-    "::/64",
-    "::ffff:0:0:0/90",
-    "0.0.0.0/0",
-    "10.0.0.0/8",
-    "10.0.0.0/24",
-    "10.0.0.0/30",
-    "10.0.0.0/31",
-    "10.0.0.0",
-    "10.0.0.1",
-    "10.0.0.2/31",
-    "10.0.0.4/30",
-    "10.0.0.5",
-    "10.0.1.0/24",
-    "192.0.0.0/2",
-    "2000::/3",
-    "2001:db8::/32",
-    "2001:db8::/127",
-    "2001:db8::",
-    "2001:db8::1",
-    "2001:db8::2/127",
-    "2001:db9::",
-];
+use crate::rules::{prefix::Prefix, time::Now};
 
 const PROBES: [&str; 19] = [
     "10.0.0.0",
@@ -69,173 +33,6 @@ const PROBES: [&str; 19] = [
     "4000::1",
     "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
 ];
-
-/// Rules made at some time, and lists.
-#[derive(Clone, Debug)]
-struct World {
-    drafts: Vec<(Draft, Option<u64>)>,
-    lists: Vec<List>,
-    tiers: Tiers,
-}
-
-impl World {
-    fn made(&self, now: Now) -> (RuleSet, &Self) {
-        (rule_set(&self.drafts, now), self)
-    }
-}
-
-fn inputs<'a>((rules, world): &'a (RuleSet, &World)) -> Inputs<'a> {
-    Inputs {
-        rules,
-        lists: &world.lists,
-        tiers: world.tiers,
-        database: Some(database()),
-    }
-}
-
-fn any_prefix() -> impl Strategy<Value = Prefix> {
-    proptest::sample::select(&PREFIXES[..]).prop_map(prefix)
-}
-
-fn any_subject() -> impl Strategy<Value = Subject> {
-    const NETWORKS: [&str; 5] = ["AS1", "AS2", "AS3", "country:AA", "country:BB"];
-    let network = proptest::sample::select(&NETWORKS[..]);
-    prop_oneof![
-        5 => any_prefix().prop_map(Subject::Prefix),
-        2 => network.prop_map(|text| text.parse().unwrap()),
-    ]
-}
-
-/// Ranges that begin and end inside of the prefixes, and at the ends of either family.
-fn database() -> &'static Database {
-    static DATABASE: OnceLock<Database> = OnceLock::new();
-    const LINES: &str = "\
-0.0.0.0\t0.0.0.255\t1\tAA\tOne
-9.255.0.0\t10.0.0.4\t2\tAA\tTwo
-10.0.0.5\t10.0.0.5\t1\tBB\tOne
-10.0.0.6\t10.0.0.6\t2\tBB\tTwo
-10.0.0.9\t10.0.1.1\t3\tAA\tThree
-192.0.2.0\t192.0.2.255\t2\tBB\tTwo
-224.0.0.0\t255.255.255.255\t1\tBB\tOne
-::\t::ffff\t2\tAA\tTwo
-2001:db8::1\t2001:db8::2\t1\tAA\tOne
-2001:db8::3\t2001:db9::\t2\tBB\tTwo
-fffe::\tffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff\t3\tAA\tThree
-";
-    DATABASE.get_or_init(|| {
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), LINES).unwrap();
-        Database::open(&[file.path()]).unwrap()
-    })
-}
-
-fn any_scope() -> impl Strategy<Value = Scope> {
-    prop_oneof![Just(Scope::All), Just(Scope::Services)]
-}
-
-fn any_draft() -> impl Strategy<Value = (Draft, Option<u64>)> {
-    let origin = prop_oneof![
-        4 => Just(Origin::Operator),
-        2 => Just(Origin::Config),
-        2 => Just(Origin::Learned),
-        1 => Just(Origin::Protected("gateway".to_owned())),
-        1 => Just(Origin::Protected("dns".to_owned())),
-    ];
-    let expiry = proptest::option::weighted(0.7, 1u64..30);
-    (
-        any_subject(),
-        origin,
-        proptest::bool::weighted(0.8),
-        any_scope(),
-        any::<(bool, bool)>(),
-        expiry,
-    )
-        .prop_map(
-            |(subject, origin, blocks, scope, (monitor, forced), expiry)| {
-                let protects = matches!(origin, Origin::Protected(_));
-                let blocks = (blocks && !protects) || origin == Origin::Learned;
-                let subject = match subject {
-                    Subject::Asn(_) | Subject::Country(_) if protects => prefix("10.0.0.1").into(),
-                    subject => subject,
-                };
-                let draft = Draft {
-                    subject,
-                    action: if blocks {
-                        RuleAction::Block
-                    } else {
-                        RuleAction::Allow
-                    },
-                    scope,
-                    monitor: blocks && monitor,
-                    forced: blocks && forced && origin != Origin::Learned,
-                    deadline: None,
-                    reason: String::new(),
-                    origin,
-                };
-                (draft, expiry)
-            },
-        )
-}
-
-fn any_kind() -> impl Strategy<Value = ListKind> {
-    let action = prop_oneof![
-        1 => Just(Action::Pass),
-        1 => Just(Action::Monitor),
-        1 => Just(Action::Throttle),
-        1 => Just(Action::Reject),
-        4 => Just(Action::Drop),
-    ];
-    let category = (action, any_scope(), any::<bool>()).prop_map(|(action, scope, monitor)| {
-        ListKind::Category {
-            action,
-            scope,
-            monitor,
-        }
-    });
-    let score = (any_scope(), proptest::bool::weighted(0.3))
-        .prop_map(|(scope, monitor)| ListKind::Score { scope, monitor });
-    prop_oneof![
-        1 => Just(ListKind::Allow),
-        1 => Just(ListKind::VerifiedCrawler),
-        1 => Just(ListKind::Popular),
-        3 => category,
-        2 => score,
-    ]
-}
-
-fn any_score() -> impl Strategy<Value = Score> {
-    (0..=100u8).prop_map(|score| Score::new(score).unwrap())
-}
-
-fn any_lists() -> impl Strategy<Value = Vec<List>> {
-    let entries = proptest::collection::vec((any_prefix(), any_score()), 0..8);
-    let lists = proptest::collection::vec((any_kind(), entries), 0..5);
-    lists.prop_map(|lists| {
-        let lists = lists.into_iter().zip(1u32..);
-        lists
-            .map(|((kind, entries), id)| List::new(ListId(id), "list".into(), kind, entries))
-            .collect()
-    })
-}
-
-fn any_world() -> impl Strategy<Value = World> {
-    let tier = || proptest::option::weighted(0.7, any_score());
-    let tiers = (tier(), tier(), tier(), tier());
-    let drafts = proptest::collection::vec(any_draft(), 0..12);
-    (drafts, any_lists(), tiers).prop_map(|(drafts, lists, tiers)| {
-        let (monitor, throttle, challenge, block) = tiers;
-        World {
-            drafts,
-            lists,
-            tiers: Tiers {
-                monitor,
-                throttle,
-                challenge,
-                block,
-            },
-        }
-    })
-}
 
 fn any_history(changes: usize) -> impl Strategy<Value = Vec<(World, u64)>> {
     proptest::collection::vec((any_world(), 0u64..8), 1..changes)
@@ -328,6 +125,30 @@ proptest! {
     }
 
     #[test]
+    fn every_address_has_the_verdict_that_the_precedence_gives_it(world in any_small_world(), seconds in 0u64..31) {
+        let made = world.made(at(0));
+        let inputs = inputs(&made);
+        let compiled = compile(&inputs, at(0));
+        let mut kernel = Kernel::default();
+        kernel.enforce(&mut Enforced::empty(ROOMY), &compiled, at(0)).unwrap();
+        let now = past(seconds);
+        let cut = first_cut(&compiled).is_some_and(|cut| now.boot_ns >= cut);
+        for base in ["10.0.0.0", "2001:db8::"] {
+            for last in 0..=255 {
+                let mut octets = ip(base).octets();
+                octets[15] = last;
+                let address = Address::from_v6(octets);
+                let got = kernel.lookup(address, now);
+                let right = reference(&inputs, address, now);
+                prop_assert!(
+                    got == right || (cut && got == Answer::PASS),
+                    "{}: kernel {:?}, policy {:?}", address.to_ip(), got, right
+                );
+            }
+        }
+    }
+
+    #[test]
     fn a_region_compiles_to_what_everything_does_there(
         world in any_world(), region in any_prefix(), wider in 0u8..40, seconds in 0u64..31
     ) {
@@ -362,41 +183,6 @@ proptest! {
             kernel.publish(assigned.ranges);
             enforced.sweep(kernel.live(), now);
             agrees(&kernel, &inputs, None, now);
-        }
-    }
-
-    #[test]
-    fn region_by_region_each_address_changes_once_and_ends_as_after_a_rebuild(
-        history in any_history(4), order in any::<u64>()
-    ) {
-        let mut kernel = Kernel::default();
-        let mut enforced = Enforced::empty(ROOMY);
-        let mut regions = regions();
-        regions.sort_by_key(|region| {
-            let at = u128::from_be_bytes(region.address().octets());
-            at.wrapping_mul(u128::from(order | 1)).rotate_left(u32::from(region.bits()))
-        });
-        let mut seconds = 0;
-        for (world, pause) in history {
-            seconds += pause;
-            let now = at(seconds);
-            let made = world.made(now);
-            let inputs = inputs(&made);
-            let old = PROBES.map(|text| kernel.lookup(ip(text), now));
-            let new = PROBES.map(|text| reference(&inputs, ip(text), now));
-            for region in &regions {
-                let part = compile_within(&inputs, *region, now);
-                kernel.enforce_within(&mut enforced, *region, &part, now).unwrap();
-                for ((text, old), new) in PROBES.iter().zip(old).zip(new) {
-                    let got = kernel.lookup(ip(text), now);
-                    prop_assert!(got == old || got == new, "{} is {:?}", text, got);
-                }
-            }
-            agrees(&kernel, &inputs, None, now);
-            let mut rebuilt = Kernel::default();
-            let whole = compile(&inputs, now);
-            rebuilt.enforce(&mut Enforced::empty(ROOMY), &whole, now).unwrap();
-            prop_assert_eq!(kernel.meaning(), rebuilt.meaning());
         }
     }
 
@@ -492,6 +278,45 @@ proptest! {
             prop_assert_eq!(explanation.winner(), first.filter(|_| !stored.is_empty()));
             let others = explanation.covering.get(1..).unwrap_or_default();
             prop_assert!(others.is_sorted_by_key(|covering| covering.class));
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn region_by_region_each_address_changes_once_and_ends_as_after_a_rebuild(
+        history in any_history(4), order in any::<u64>()
+    ) {
+        let mut kernel = Kernel::default();
+        let mut enforced = Enforced::empty(ROOMY);
+        let mut regions = regions();
+        regions.sort_by_key(|region| {
+            let at = u128::from_be_bytes(region.address().octets());
+            at.wrapping_mul(u128::from(order | 1)).rotate_left(u32::from(region.bits()))
+        });
+        let mut seconds = 0;
+        for (world, pause) in history {
+            seconds += pause;
+            let now = at(seconds);
+            let made = world.made(now);
+            let inputs = inputs(&made);
+            let old = PROBES.map(|text| kernel.lookup(ip(text), now));
+            let new = PROBES.map(|text| reference(&inputs, ip(text), now));
+            for region in &regions {
+                let part = compile_within(&inputs, *region, now);
+                kernel.enforce_within(&mut enforced, *region, &part, now).unwrap();
+                for ((text, old), new) in PROBES.iter().zip(old).zip(new) {
+                    let got = kernel.lookup(ip(text), now);
+                    prop_assert!(got == old || got == new, "{} is {:?}", text, got);
+                }
+            }
+            agrees(&kernel, &inputs, None, now);
+            let mut rebuilt = Kernel::default();
+            let whole = compile(&inputs, now);
+            rebuilt.enforce(&mut Enforced::empty(ROOMY), &whole, now).unwrap();
+            prop_assert_eq!(kernel.meaning(), rebuilt.meaning());
         }
     }
 }

@@ -14,11 +14,13 @@ use bot_common::{
 };
 use jiff::Timestamp;
 
-use super::{Assigned, Compiled, Enforced, Limits, TableFull, family::Family};
+use super::{
+    Assigned, Compiled, Enforced, Limits, List, ListId, ListKind, Score, TableFull, family::Family,
+};
 use crate::{
     rules::{
         prefix::Prefix,
-        rule::Draft,
+        rule::{Draft, Origin, RuleAction, Scope},
         set::RuleSet,
         time::{BootId, Deadline, Now},
     },
@@ -70,6 +72,32 @@ pub(super) fn rule_set(drafts: &[(Draft, Option<u64>)], now: Now) -> RuleSet {
         set.insert(rule, now);
     }
     set
+}
+
+/// An operator's block of everything from a subject, for some seconds.
+pub(super) fn block(text: &str, seconds: Option<u64>) -> (Draft, Option<u64>) {
+    let draft = Draft {
+        subject: text.parse().unwrap(),
+        action: RuleAction::Block,
+        scope: Scope::All,
+        monitor: false,
+        forced: false,
+        deadline: None,
+        reason: String::new(),
+        origin: Origin::Operator,
+    };
+    (draft, seconds)
+}
+
+/// A category that is dropped.
+pub(super) fn bad(id: u32, prefixes: &[&str]) -> List {
+    let kind = ListKind::Category {
+        action: Action::Drop,
+        scope: Scope::Services,
+        monitor: false,
+    };
+    let entries = prefixes.iter().map(|text| (prefix(text), Score::default()));
+    List::new(ListId(id), "list".into(), kind, entries)
 }
 
 /// The kernel: its table and its verdicts.

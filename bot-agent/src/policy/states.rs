@@ -63,7 +63,8 @@ pub(super) struct States {
     now: u64,
     /// Of all states, one after the other, each best first.
     candidates: Vec<Candidate>,
-    states: Vec<(usize, usize)>,
+    /// By state, where its own begin and end among them.
+    extents: Vec<(usize, usize)>,
     /// By state, what is known of its chain without a network.
     chains_of: Vec<Option<u32>>,
     voices: Vec<Candidate>,
@@ -81,7 +82,7 @@ impl States {
         Self {
             now,
             candidates: Vec::new(),
-            states: vec![(0, 0)],
+            extents: vec![(0, 0)],
             chains_of: vec![Some(NOTHING)],
             voices: Vec::new(),
             networks: vec![Vec::new()],
@@ -202,13 +203,17 @@ impl States {
         if let Some(own) = self.candidates.get_mut(start..) {
             own.sort_unstable_by_key(Candidate::rank);
         }
-        self.states.push((start, self.candidates.len()));
+        self.extents.push((start, self.candidates.len()));
         self.chains_of.push(None);
-        State(number(self.states.len() - 1))
+        State(number(self.extents.len() - 1))
     }
 
     fn range(&self, state: State) -> std::ops::Range<usize> {
-        let (start, end) = self.states.get(index(state.0)).copied().unwrap_or_default();
+        let (start, end) = self
+            .extents
+            .get(index(state.0))
+            .copied()
+            .unwrap_or_default();
         start..end
     }
 }
