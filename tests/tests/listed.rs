@@ -143,3 +143,50 @@ fn a_difference_between_the_rules_and_the_kernel_is_mended_and_counted() {
     assert_eq!(agent.cli(&["check", &source]).code, 1);
     assert_eq!(agent.json(&["status"])["table"]["repairs"], 1);
 }
+
+#[test]
+fn a_blocked_asn_drops_what_the_database_says_it_has() {
+    if !is_root("a_blocked_asn_drops_what_the_database_says_it_has") {
+        return;
+    }
+    let lab = Lab::new("asn-drop");
+    let sink = Sink::new(&lab.host, PORT);
+    let mut agent = Resident::new(&lab.host, "");
+    let database = agent.path("asn.csv");
+    let write = |ranges: &str| {
+        let fresh = agent.path("fresh.csv");
+        fs::write(&fresh, ranges).unwrap();
+        fs::rename(fresh, &database).unwrap();
+    };
+    write("198.51.100.0,198.51.100.255,64500,Example\n203.0.113.0,203.0.113.255,64501,Other\n");
+    agent.configure(&format!(
+        "[mode]\nstart = \"enforce\"\n[services]\nudp = [{PORT}]\n[asn]\ndatabase = [\"{}\"]\n",
+        database.display()
+    ));
+    agent.start(&["-i", IFACE]);
+    let _stream = Stream::new(&lab.peer, &[STRANGER], (HOST, PORT));
+    sink.wait_for_more(STRANGER, 10);
+    agent.ok(&["block", "AS64500", "--duration", "1h", "--yes"]);
+    sink.wait_for_silence(STRANGER);
+    let source = STRANGER.to_string();
+    let check = agent.cli(&["check", &source, "-o", "json"]);
+    assert_eq!(check.code, 1);
+    let check = check.json();
+    assert_eq!(check["rule"]["asn"], 64500, "{check}");
+    assert_eq!(check["rule"]["scope"], "services");
+    assert!(
+        check["rule"]["hits"]["packets"].as_u64() > Some(0),
+        "{check}"
+    );
+
+    // An address is nearer than a network; and the rule follows the database.
+    agent.ok(&["allow", &source, "--permanent"]);
+    sink.wait_for_more(STRANGER, 50);
+    agent.ok(&["unallow", &source]);
+    sink.wait_for_silence(STRANGER);
+    write("203.0.113.0,203.0.113.255,64500,Example\n198.51.100.0,198.51.100.255,64501,Other\n");
+    agent.ok(&["reload"]);
+    sink.wait_for_more(STRANGER, 50);
+    agent.ok(&["block", "AS64501", "--duration", "1h", "--yes"]);
+    sink.wait_for_silence(STRANGER);
+}
