@@ -14,7 +14,7 @@ use crate::{
         view::RuleView,
     },
     event::{Body, RuleChange},
-    host,
+    host, policy,
     rules::rule::{RuleAction, RuleId},
 };
 
@@ -131,8 +131,9 @@ impl Daemon {
     pub(super) fn check(&self, address: IpAddr) -> Result<Response, Failure> {
         let now = host::now();
         let address = address.into();
-        let covering = self.filter.rules().covering_address(address);
-        let covering: BTreeSet<RuleId> = covering.map(|rule| rule.id).collect();
+        let inputs = self.filter.inputs();
+        let explanation = policy::explain(&inputs, address, now);
+        let covering: BTreeSet<RuleId> = explanation.rules().map(|rule| rule.id).collect();
         let hits = self
             .filter
             .hits(|rule| covering.contains(&rule))
@@ -146,7 +147,7 @@ impl Daemon {
                 .lookup(address)
                 .map_err(|error| failed(error.to_string()))?,
             mode: self.mode.view(now),
-            inputs: self.filter.inputs(),
+            inputs,
             notes: Vec::new(),
         };
         let behind = |id| self.filter.behind(id, address, now);
