@@ -4,6 +4,7 @@
 //! errors; `main` does, once.
 
 mod allow;
+mod asn;
 mod attach;
 mod block;
 mod bypass;
@@ -96,6 +97,7 @@ enum Command {
     Unallow(unallow::Args),
     List(list::Args),
     Check(check::Args),
+    Asn(asn::Args),
     Logs(logs::Args),
     Mode(mode::Args),
     Confirm(confirm::Args),
@@ -128,6 +130,7 @@ impl Cli {
             Command::Unallow(args) => unallow::run(args, global, out),
             Command::List(args) => list::run(args, global, out),
             Command::Check(args) => check::run(args, global, out),
+            Command::Asn(args) => asn::run(args, global, out),
             Command::Logs(args) => logs::run(args, global, out),
             Command::Mode(args) => mode::run(args, global, out),
             Command::Confirm(args) => confirm::run(args, global, out),

@@ -7,6 +7,7 @@
 )]
 
 mod changes;
+mod networks;
 mod state;
 mod table;
 
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 pub(super) use self::{
     changes::{changed, preview, taken},
+    networks::{address, address_raw, database, file, network, network_raw},
     state::{check, effect_word, event_raw, interface, status, status_raw},
     table::{rule_row, rule_table, summary, summary_raw},
 };
@@ -293,6 +295,7 @@ mod tests {
                 allow: 1,
                 protected: None,
             }),
+            asn: None,
             counters: BTreeMap::new(),
             ports: None,
             notes: Vec::new(),

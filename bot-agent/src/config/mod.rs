@@ -52,6 +52,9 @@ pub struct Config {
     pub hello: Hello,
     /// What stays reachable.
     pub protect: Protect,
+    /// `[asn] database`: files that say who has which addresses; of two that disagree, the earlier
+    /// is believed.
+    pub asn_databases: Vec<PathBuf>,
     /// Sizes of the kernel's tables.
     pub tables: Tables,
     /// Drop reports.

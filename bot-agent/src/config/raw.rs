@@ -29,6 +29,7 @@ table!(Raw {
     services: Services,
     hello: Hello,
     protect: Protect,
+    asn: Asn,
     tables: Tables,
     reports: Reports,
     log: Log,
@@ -73,6 +74,10 @@ table!(Hello {
 table!(Protect {
     failsafe_ports: Field<WordOr<u16>>,
     addresses: Field<Vec<Spanned<String>>>,
+});
+
+table!(Asn {
+    database: Field<WordOr<Spanned<String>>>,
 });
 
 table!(Tables {

@@ -45,6 +45,7 @@ pub(super) fn defaults() -> Config {
             failsafe_ports: Ports::Auto,
             addresses: Vec::new(),
         },
+        asn_databases: Vec::new(),
         tables: Tables {
             prefixes: 1_000_000,
             verdicts: 65_536,
@@ -78,6 +79,11 @@ pub(super) fn resolve(layers: &Layers) -> Result<(Config, Places), ConfigError> 
     };
     agent(&mut keys, &mut config)?;
     packets(&mut keys, &mut config)?;
+    keys.files(
+        "asn.database",
+        |r| &r.asn.database,
+        &mut config.asn_databases,
+    )?;
     sizes(&mut keys, &mut config)?;
     log(&mut keys, &mut config.log)?;
     if let Some((text, place)) = keys.take("block.default_duration", |r| &r.block.default_duration)
@@ -90,7 +96,7 @@ pub(super) fn resolve(layers: &Layers) -> Result<(Config, Places), ConfigError> 
         |r| &r.debug.kernel_log,
         &mut config.kernel_log,
     );
-    config.rules = standing::rules(layers)?;
+    config.rules = standing::rules(layers, !config.asn_databases.is_empty())?;
     Ok((config, keys.places))
 }
 

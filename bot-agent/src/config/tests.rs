@@ -268,9 +268,30 @@ fn rules_become_drafts() {
 }
 
 #[test]
+fn one_database_or_several() {
+    let paths = |files: &[(&str, &str)]| {
+        let databases = layered(files).unwrap().asn_databases;
+        let texts = databases.iter().map(|path| path.display().to_string());
+        texts.collect::<Vec<_>>()
+    };
+    let one = ("a.toml", "[asn]\ndatabase = \"/a\"\n");
+    let two = ("b.toml", "[asn]\ndatabase = [\"/b\", \"/c\", \"/b\"]\n");
+    let more = ("c.toml", "[asn]\ndatabase = [\"/d\", \"/c\"]\n");
+    assert_eq!(paths(&[one]), ["/a"]);
+    assert_eq!(paths(&[one, two]), ["/b", "/c"]);
+    assert_eq!(paths(&[two, more]), ["/b", "/c", "/d"]);
+    assert_eq!(paths(&[two, one]), ["/a"]);
+    assert_eq!(
+        refusal("[asn]\ndatabase = [\"asn.csv\"]\n"),
+        "bot-agent.toml:2: database: `asn.csv` is no absolute path"
+    );
+}
+
+#[test]
 fn rules_may_name_asns_and_countries() {
     let config = parse(
-        "[[rule]]\naction = \"block\"\nsource = [\"AS64500\", \"country:DE\", \"192.0.2.1\"]\n\
+        "[asn]\ndatabase = \"/var/lib/asn.csv\"\n\
+         [[rule]]\naction = \"block\"\nsource = [\"AS64500\", \"country:DE\", \"192.0.2.1\"]\n\
          [[rule]]\naction = \"block\"\nsource = \"AS64501\"\nscope = \"all\"\n\
          [[rule]]\naction = \"allow\"\nsource = \"AS64502\"\n",
     )
@@ -285,6 +306,10 @@ fn rules_may_name_asns_and_countries() {
         ("AS64502", Scope::All),
     ];
     assert!(rules.eq(expected.map(|(text, scope)| (text.to_owned(), scope))));
+    assert_eq!(
+        refusal("[[rule]]\naction = \"block\"\nsource = \"AS64500\"\n"),
+        "bot-agent.toml:3: source: `AS64500` needs a database: set `database` in [asn]"
+    );
     assert_eq!(
         refusal("[protect]\naddresses = [\"AS64500\"]\n"),
         "bot-agent.toml:2: addresses: `AS64500` is no address; only addresses can be protected"

@@ -6,6 +6,7 @@
 pub mod client;
 pub mod line;
 pub mod list;
+pub mod network;
 mod places;
 pub mod protocol;
 pub mod server;

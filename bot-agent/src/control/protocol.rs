@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use super::list::List;
 use super::{
     list::Summary,
+    network::{AddressFacts, NetworkFacts},
     view::{Changed, Check, Interface, ModeView, RuleView, Status, Taken},
 };
 pub use crate::rules::mode::Mode;
@@ -33,6 +34,11 @@ pub const MAX_TARGETS: usize = 10_000;
 pub enum Request {
     /// Make allow rules.
     Allow(Put),
+    /// Who has an address, or what an ASN or a country has.
+    Asn {
+        /// An address, an ASN (`AS64500`) or a country (`country:DE`).
+        of: String,
+    },
     /// Filter an interface.
     Attach {
         /// Its name.
@@ -177,6 +183,8 @@ pub enum XdpMode {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Response {
+    /// Who has an address.
+    Address(Box<AddressFacts>),
     /// Interfaces that are filtered now.
     Attached(Vec<Interface>),
     /// Rules were made, or would be.
@@ -197,6 +205,8 @@ pub enum Response {
     Event(Box<Event>),
     /// The mode, after the change.
     Mode(ModeView),
+    /// What an ASN or a country has.
+    Network(Box<NetworkFacts>),
     /// Done; a sentence about it.
     Ok {
         /// The sentence.
@@ -351,6 +361,12 @@ mod tests {
                 dry_run: false,
             }),
             r#"{"command":"block","targets":["198.51.100.0/24","2001:db8::1-2001:db8::9"],"seconds":14400,"reason":"scraper","monitor":true,"scope":"services"}"#,
+        );
+        is(
+            &Request::Asn {
+                of: "AS64500".into(),
+            },
+            r#"{"command":"asn","of":"AS64500"}"#,
         );
         is(
             &Request::Unblock(Take {

@@ -9,7 +9,10 @@ use bot_common::abi::counter::{Counter, Hits};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::protocol::Mode;
+use super::{
+    network::{Announced, DatabaseView, NetworkView},
+    protocol::Mode,
+};
 use crate::rules::{
     rule::{Rule, RuleAction, RuleId, Scope},
     subject::{self, Subject},
@@ -80,6 +83,12 @@ pub struct Changed {
     pub protected: Vec<RuleView>,
     /// The rules, the first 100.
     pub rules: Vec<RuleView>,
+    /// The ASNs and countries that they are about, the first 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<NetworkView>,
+    /// What else to know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
 }
 
 /// Rules that were taken back, or would be.
@@ -137,6 +146,9 @@ pub struct Check {
     pub effect: Effect,
     /// Whether its packets are dropped in enforce mode; what the exit code says.
     pub blocked: bool,
+    /// Who has the address; nothing: not known, or there is no ASN database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<Announced>,
     /// The mode.
     pub mode: ModeView,
     /// The rule that decides; nothing: none covers the address, or only the agent knows it.
@@ -230,6 +242,9 @@ pub struct Status {
     /// How many rules there are; nothing: only the agent knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<RuleCounts>,
+    /// The ASN database; nothing: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asn: Option<DatabaseView>,
     /// Packet counters by family and name.
     pub counters: BTreeMap<String, BTreeMap<String, HitsView>>,
     /// Ports; nothing: only the agent knows.

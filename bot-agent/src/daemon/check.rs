@@ -11,7 +11,11 @@ use bot_common::{
 };
 
 use crate::{
-    control::view::{Check, Effect, KernelVerdict, ModeView, RuleView},
+    asn::AsInfo,
+    control::{
+        network::Announced,
+        view::{Check, Effect, KernelVerdict, ModeView, RuleView},
+    },
     policy::{self, Inputs},
     rules::{
         rule::{Rule, RuleId, Scope},
@@ -25,6 +29,8 @@ use crate::{
 pub(super) struct Facts<'a> {
     /// The address.
     pub address: Address,
+    /// Who has it, as far as that is known.
+    pub announced: Option<AsInfo<'a>>,
     /// The kernel's chain: id, terms, hits.
     pub chain: Vec<(VerdictId, Verdict, Hits)>,
     /// The mode in force.
@@ -44,6 +50,7 @@ pub(super) fn check<'a>(
 ) -> Check {
     let Facts {
         address,
+        announced,
         chain,
         mode,
         rules,
@@ -79,6 +86,7 @@ pub(super) fn check<'a>(
         address: address.to_ip(),
         effect,
         blocked,
+        announced: announced.map(Announced::from),
         mode,
         rule: rule.map(shown),
         beneath: beneath.map(shown).collect(),

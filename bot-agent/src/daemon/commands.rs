@@ -40,6 +40,7 @@ impl Daemon {
             Request::Block(put) => self.put(RuleAction::Block, &put),
             Request::Unallow(take) => self.take(RuleAction::Allow, &take),
             Request::Unblock(take) => self.take(RuleAction::Block, &take),
+            Request::Asn { of } => self.asn(&of),
             Request::Check { address } => self.check(address),
             Request::Status {} => self.status(),
             Request::Mode {

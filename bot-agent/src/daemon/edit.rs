@@ -6,7 +6,9 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use super::networks::{self, Network, networks};
 use crate::{
+    asn::Database,
     control::{
         protocol::{Failure, FailureCode, Put, Take},
         view::{Changed, RuleView, SHOWN_RULES, Still, Taken},
@@ -61,9 +63,11 @@ pub fn taken_back(undo: &Undo) -> Vec<Change> {
     .collect()
 }
 
-/// New rules of operators. A block of single addresses lasts `default` unless the request says.
+/// New rules of operators. ASNs and countries need the `database`; where there is none, it is said
+/// why. A block of single addresses lasts `default` unless the request says.
 pub fn put(
     rules: &RuleSet,
+    database: Result<&Database, &str>,
     action: RuleAction,
     put: &Put,
     default: Duration,
@@ -84,6 +88,7 @@ pub fn put(
     let deadline = deadline(action, put, &targets, default, now)?;
     let subjects = subjects_of(&targets);
     let prefixes = prefixes_of(&subjects);
+    let networks = networks(&subjects, database, put.force)?;
     let protected = protected(rules, action, &prefixes, put.force, now)?;
 
     let (mut changes, mut added, mut shown) = (Vec::new(), Vec::new(), Vec::new());
@@ -110,14 +115,18 @@ pub fn put(
         added.push(rule.id);
         changes.push(RuleChange::Insert(rule));
     }
-    let answer = Changed {
-        dry_run: put.dry_run,
-        added: added.len() - replaced,
-        replaced,
-        rules: shown,
-        protected,
-        ..reach(rules, action, &prefixes, put.force, now)
-    };
+    let mut answer = reach(rules, action, (&prefixes, &networks), put.force, now);
+    answer.dry_run = put.dry_run;
+    answer.added = added.len() - replaced;
+    answer.replaced = replaced;
+    answer.rules = shown;
+    if networks.is_empty() {
+        answer.protected = protected;
+    }
+    let known = networks.iter().take(SHOWN_RULES);
+    answer.networks = known.map(Network::view).collect();
+    let notes = networks.iter().filter_map(Network::note);
+    answer.notes = notes.take(SHOWN_RULES).collect();
     Ok(Edit {
         changes,
         added,
@@ -292,11 +301,20 @@ fn protected(
 fn reach(
     rules: &RuleSet,
     action: RuleAction,
-    prefixes: &BTreeSet<Prefix>,
+    (prefixes, networks): (&BTreeSet<Prefix>, &[Network<'_>]),
     force: bool,
     now: Now,
 ) -> Changed {
     let disjoint = disjoint(prefixes);
+    if !networks.is_empty() {
+        return match action {
+            RuleAction::Allow => Changed {
+                addresses: networks::addresses(&disjoint, networks),
+                ..Changed::default()
+            },
+            RuleAction::Block => networks::reach(rules, &disjoint, networks, force, now),
+        };
+    }
     if action == RuleAction::Allow {
         let sizes = disjoint.iter().map(|prefix| prefix.size());
         return Changed {

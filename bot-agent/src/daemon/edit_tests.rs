@@ -35,7 +35,14 @@ fn permanent(targets: &[&str]) -> Put {
 }
 
 fn block(rules: &RuleSet, request: &Put) -> Result<Edit<Changed>, Failure> {
-    put(rules, RuleAction::Block, request, DEFAULT, now())
+    put(
+        rules,
+        Err("none"),
+        RuleAction::Block,
+        request,
+        DEFAULT,
+        now(),
+    )
 }
 
 /// The rules after a change.
@@ -94,6 +101,7 @@ fn single_addresses_have_a_default_end_and_networks_have_none() {
 fn an_exemption_has_no_default_end() {
     let failure = put(
         &RuleSet::default(),
+        Err("none"),
         RuleAction::Allow,
         &request(&["192.0.2.7"]),
         DEFAULT,
@@ -233,7 +241,15 @@ fn rules_that_go_together_do_not_keep_each_other_blocked() {
 fn an_exempt_address_does_not_stay_blocked() {
     let rules = blocked(&RuleSet::default(), &permanent(&["10.0.0.0/8"]));
     let allow = permanent(&["10.0.0.7"]);
-    let edit = put(&rules, RuleAction::Allow, &allow, DEFAULT, now()).unwrap();
+    let edit = put(
+        &rules,
+        Err("none"),
+        RuleAction::Allow,
+        &allow,
+        DEFAULT,
+        now(),
+    )
+    .unwrap();
     let rules = after(&rules, &edit);
     assert_eq!(unblock(&rules, &["10.0.0.7"]).answer.still, []);
 }

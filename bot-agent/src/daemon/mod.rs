@@ -7,12 +7,14 @@ mod access;
 mod belongings;
 mod check;
 mod commands;
+mod databases;
 pub mod edit;
 mod filter;
 mod interfaces;
 pub mod lock;
 mod made;
 pub mod mode;
+mod networks;
 mod notify;
 mod observe;
 mod offline;
@@ -44,10 +46,13 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 
-use self::{filter::Filter, interfaces::Interfaces, mode::ModeState, tails::Tails};
+use self::{
+    databases::Databases, filter::Filter, interfaces::Interfaces, mode::ModeState, tails::Tails,
+};
 pub use self::{
     interfaces::Wish,
-    offline::{Offline, OfflineError},
+    networks::objection,
+    offline::{Offline, OfflineError, stored_rules},
     start::{Start, run},
 };
 use crate::{
@@ -86,6 +91,7 @@ struct Daemon {
     /// The tables' secret, for the tags of sources.
     seed: u64,
     finder: Finder,
+    databases: Databases,
     ports: PortSets,
     /// From when everything is in place and attached.
     running: bool,

@@ -98,6 +98,7 @@ impl Offline {
                 protected: None,
                 ..count(rules)
             }),
+            asn: None,
             counters: counters(&read),
             ports: None,
             notes,
@@ -131,6 +132,7 @@ impl Offline {
         };
         let facts = Facts {
             address,
+            announced: None,
             chain: chain.clone(),
             mode: self.mode()?,
             rules: &rules,
@@ -181,8 +183,8 @@ impl Offline {
     }
 }
 
-/// The rules in the store, if there is one that can be opened now.
-fn stored_rules(state_dir: &Path) -> Result<RuleSet, String> {
+/// The rules in the store, if there is one that can be opened now; else why not.
+pub fn stored_rules(state_dir: &Path) -> Result<RuleSet, String> {
     let file = state_dir.join(FILE);
     if !file.exists() {
         return Err(format!("there is no rule store at {}", file.display()));

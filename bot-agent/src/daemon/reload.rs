@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, access, rules::failed, wishes};
+use super::{Daemon, access, networks::objection, rules::failed, wishes};
 use crate::{
     config::Config,
     control::protocol::{Failure, FailureCode},
@@ -41,11 +41,23 @@ impl Daemon {
             })?)
         };
 
+        // A database that cannot be read leaves the one from before: it is no part of the whole.
+        let databases = self.databases.clone();
+        let other_database = self.databases.follow(&config.asn_databases);
+        let database = self.databases.get().ok();
+        if let Some(rule) = database.and_then(|database| objection(&config.rules, database)) {
+            self.databases = databases;
+            return Err(Failure::new(FailureCode::BadConfig, rule));
+        }
         // The rules go first: they are what may not fit.
         let ours = |origin: &Origin| *origin == Origin::Config;
         let now = host::now();
-        let (synced, result) = self.filter.sync(ours, config.rules.clone(), now);
+        let (synced, mut result) = self.filter.sync(ours, config.rules.clone(), now);
+        if other_database && result.is_ok() {
+            result = self.filter.enforce(now);
+        }
         if let Err(failure) = result {
+            self.databases = databases;
             let (_, undone) = self.filter.sync(ours, before.rules.clone(), now);
             if let Err(error) = undone {
                 tracing::warn!("the earlier rules could not be put back: {error}");
@@ -62,6 +74,7 @@ impl Daemon {
                 .reconfigure(self.config.log.budget_per_second, file);
         }
         self.look_at_host();
+        self.look_at_databases();
         let added: Vec<Body> = synced
             .added
             .iter()

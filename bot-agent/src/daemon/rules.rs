@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     control::{
+        network::{AddressFacts, NetworkFacts, Wanted},
         protocol::{Failure, FailureCode, List, Put, Response, Take},
         view::RuleView,
     },
@@ -22,6 +23,7 @@ impl Daemon {
         let now = host::now();
         let edit = edit::put(
             self.filter.rules(),
+            self.databases.get(),
             action,
             put,
             self.config.block_duration,
@@ -87,6 +89,24 @@ impl Daemon {
         Ok(lines)
     }
 
+    /// Who has an address, or what an ASN or a country has.
+    pub(super) fn asn(&self, of: &str) -> Result<Response, Failure> {
+        let invalid = |message: String| Failure::new(FailureCode::Invalid, message);
+        let wanted: Wanted = of.parse().map_err(invalid)?;
+        let refused = |why: &str| Failure::new(FailureCode::Refused, why);
+        let database = self.databases.get().map_err(refused)?;
+        Ok(match wanted {
+            Wanted::Address(address) => {
+                Response::Address(Box::new(AddressFacts::of(address, database)))
+            }
+            Wanted::Network(subject) => {
+                let rules = Some(self.filter.rules());
+                let facts = NetworkFacts::of(subject, database, rules, host::now());
+                Response::Network(Box::new(facts))
+            }
+        })
+    }
+
     pub(super) fn check(&self, address: IpAddr) -> Result<Response, Failure> {
         let now = host::now();
         let address = address.into();
@@ -96,8 +116,10 @@ impl Daemon {
             .filter
             .hits(|rule| covering.contains(&rule))
             .map_err(|error| failed(error.to_string()))?;
+        let database = self.databases.get().ok();
         let facts = Facts {
             address,
+            announced: database.and_then(|database| database.lookup(address)),
             chain: self
                 .filter
                 .lookup(address)

@@ -16,9 +16,11 @@ use tokio::net::UnixListener;
 
 use super::{
     Daemon, Wakers, Wish, access,
+    databases::Databases,
     filter::Filter,
     interfaces::Interfaces,
     mode::ModeState,
+    networks::objection,
     notify::notify,
     prepare::{Prepared, prepare},
     tails::Tails,
@@ -153,6 +155,7 @@ fn open(
         tails: Tails::default(),
         seed: kernel.seed,
         finder,
+        databases: Databases::default(),
         ports: host::ports::PortSets::default(),
         running: false,
         troubles: Troubles::new(),
@@ -167,11 +170,22 @@ impl Daemon {
     /// Everything that decides about packets, before there are any.
     fn fill(&mut self) -> anyhow::Result<()> {
         let now = host::now();
+        // Before the rules, which may be about what it says.
+        self.databases.follow(&self.config.asn_databases);
         let (_, ended) = self.filter.expire(now);
         ended?;
         let ours = |origin: &Origin| *origin == Origin::Config;
         let (_, synced) = self.filter.sync(ours, self.config.rules.clone(), now);
         synced?;
+        self.look_at_databases();
+        let database = self.databases.get().ok();
+        if let Some(rule) = database.and_then(|database| objection(&self.config.rules, database)) {
+            // Files change; a start must not depend on it.
+            self.trouble(
+                "configured rules",
+                Some(format!("in force all the same: {rule}")),
+            );
+        }
         self.look_at_host();
         // Whatever was the same as before is compiled here for the first time.
         self.filter.enforce(now)?;

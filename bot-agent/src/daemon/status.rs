@@ -7,6 +7,7 @@ use bot_common::abi::counter::{Channel, Counter, Hits};
 use super::{Daemon, rules::failed};
 use crate::{
     control::{
+        network::DatabaseView,
         protocol::{Failure, Response},
         view::{AgentView, HitsView, PortsView, RuleCounts, Status, counters},
     },
@@ -41,6 +42,7 @@ impl Daemon {
             mode: self.mode.view(now),
             interfaces: self.interfaces.view(),
             rules: Some(count(self.filter.rules())),
+            asn: self.databases.get().ok().map(DatabaseView::of),
             counters,
             ports: Some(PortsView {
                 served_tcp: ranges(&self.ports.served_tcp),

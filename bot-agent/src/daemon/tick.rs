@@ -31,6 +31,7 @@ impl Daemon {
             self.trouble_of("enforcing the rules", &result);
         }
         self.look_at_host();
+        self.look_at_databases();
         self.tell_tails();
         for outcome in self.assembler.expire(now.boot_ns) {
             self.outcome(&outcome);
@@ -149,6 +150,12 @@ impl Daemon {
         self.trouble("looking for served ports", result.err());
         let result = self.refresh_protected();
         self.trouble("looking for protected addresses", result.err());
+    }
+
+    /// What is wrong with the ASN database, and with rules that need it.
+    pub(super) fn look_at_databases(&mut self) {
+        let complaints = self.databases.complaints(self.filter.rules());
+        self.trouble("reading the ASN database", complaints);
     }
 
     fn refresh_ports(&mut self) -> Result<(), String> {

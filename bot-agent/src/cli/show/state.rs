@@ -4,7 +4,9 @@
     reason = "`write!` into a String needs its result thrown away"
 )]
 
-use super::{counted, mode, mode_word, packets, rule, scope, seconds};
+use super::{
+    counted, mode, mode_word, networks::database, networks::who, packets, rule, scope, seconds,
+};
 use crate::{
     control::view::{Check, Effect, Interface, KernelVerdict, Status},
     event::{
@@ -22,6 +24,11 @@ pub(in crate::cli) fn check(check: &Check) -> String {
         (Effect::Pass, None) => "passes",
     };
     let mut lines = vec![format!("{}: {state}", check.address)];
+    if let Some(announced) = &check.announced {
+        let country = announced.country.map(|country| format!(", {country}"));
+        let country = country.unwrap_or_default();
+        lines.push(format!("  network  {}{country}", who(announced)));
+    }
     lines.push(format!("  mode     {}", mode_word(&check.mode)));
     match &check.rule {
         Some(view) => lines.push(format!("  rule     {}", rule(view))),
@@ -102,6 +109,9 @@ pub(in crate::cli) fn status(status: &Status) -> String {
                 "{kept} by operators; only the agent knows the configured and protected ones"
             ),
         });
+    }
+    if let Some(asn) = &status.asn {
+        lines.push(format!("asn         {}", database(asn)));
     }
     if let Some(ports) = &status.ports {
         let list = |ports: &[String]| {
