@@ -1,6 +1,6 @@
 //! Time from rules, lists and an ASN database to disjoint ranges with verdict ids, on one core:
 //! everything at once, and one region after one rule has changed. Prints one JSON object per line;
-//! run it in release. With BOT_DATA set to the folder of the reference data the whole Internet's
+//! run it in release. With `BOT_DATA` set to the folder of the reference data the whole Internet's
 //! ASN table takes part.
 #![allow(
     clippy::print_stdout,
@@ -239,15 +239,17 @@ const fn mix(seed: u64) -> u64 {
 
 /// An address of 1.0.0.0 to 223.255.255.255.
 fn v4(seed: u64) -> Ipv4Addr {
-    let [a, b, c, d, e, ..] = seed.to_le_bytes();
-    let first = 1 + u8::try_from((u16::from(a) * 256 + u16::from(e)) % 223).unwrap_or(0);
-    Ipv4Addr::new(first, b, c, d)
+    let [.., high, low] = seed.to_be_bytes();
+    let first = u32::from(u16::from_be_bytes([high, low]) % 223) + 1;
+    let rest = u32::try_from(seed >> 40).unwrap_or(0);
+    Ipv4Addr::from(first << 24 | rest)
 }
 
-/// An address of 2000::/12, in one of 65,536 networks of a /32.
+/// An address of `2000::/16`, in one of 65,536 networks of a /32.
 fn v6(seed: u64) -> Ipv6Addr {
-    let [a, b, c, d, e, f, ..] = seed.to_le_bytes();
-    Ipv6Addr::from([0x20, a >> 4, b, a, c, d, e, f, 0, 0, 0, 0, 0, 0, a, b])
+    let network = 0x2000 << 112 | u128::from(seed >> 48) << 96;
+    let rest = u128::from(seed & 0xffff_ffff) << 64 | u128::from(seed >> 32 & 0xffff);
+    Ipv6Addr::from(network | rest)
 }
 
 /// Prefixes: 90 % IPv4, of these 70 % hosts, 20 % of a /24, the rest /16 to /31; IPv6 mostly /64,

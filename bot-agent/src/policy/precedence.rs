@@ -2,8 +2,8 @@
 //!
 //! 1. The place of the source ([`Place`], best first).
 //! 2. The strength of what it says ([`Strength`]).
-//! 3. How narrowly it names the address: the longest prefix, any prefix before an ASN, an ASN before
-//!    a country.
+//! 3. How narrowly it names the address: the longest prefix; where rules of one place name prefixes,
+//!    ASNs and countries, in this order.
 //! 4. The later deadline, none being the latest.
 //! 5. The newer rule.
 //!
@@ -49,8 +49,10 @@ pub enum Place {
     Popular,
     /// The policy for a category of a feed.
     Category,
-    /// A rule about an ASN or a country.
-    Network,
+    /// A rule about an ASN.
+    Asn,
+    /// A rule about a country.
+    Country,
     /// The tier of a score.
     Score,
 }
@@ -96,16 +98,18 @@ impl Precedence {
             (RuleAction::Block, false, Scope::All) => Strength::DropAll,
             (RuleAction::Block, false, Scope::Services) => Strength::DropServices,
         };
-        let network = rule.subject.needs_database();
         let place = match (&rule.origin, strength) {
             (Origin::Protected(_), _) => Place::Protected,
             (Origin::Learned, _) => Place::Learned,
             (_, Strength::DropAll | Strength::DropServices | Strength::Limit) if rule.forced => {
                 Place::Forced
             }
-            (Origin::Config | Origin::Operator, _) if network => Place::Network,
-            (Origin::Config | Origin::Operator, Strength::Exempt) => Place::Allow,
-            (Origin::Config | Origin::Operator, _) => Place::Block,
+            (Origin::Config | Origin::Operator, _) => match rule.subject {
+                Subject::Asn(_) => Place::Asn,
+                Subject::Country(_) => Place::Country,
+                Subject::Prefix(_) if strength == Strength::Exempt => Place::Allow,
+                Subject::Prefix(_) => Place::Block,
+            },
         };
         Self { place, strength }
     }

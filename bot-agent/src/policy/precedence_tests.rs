@@ -14,7 +14,7 @@ use super::{
 use crate::rules::rule::{RuleId, Scope};
 
 /// Each place with something in it that covers HERE widely, best first.
-const PLACES: [(Place, Said); 11] = [
+const PLACES: [(Place, Said); 12] = [
     (Place::Allow, R("allow", "0.0.0.0/0")),
     (Place::Forced, R("block forced", "0.0.0.0/0")),
     (Place::Protected, R("allow protected", "0.0.0.0/0")),
@@ -24,7 +24,8 @@ const PLACES: [(Place, Said); 11] = [
     (Place::Learned, R("block learned", "0.0.0.0/0")),
     (Place::Popular, L(POPULAR, "0.0.0.0/0")),
     (Place::Category, L(BAD, "0.0.0.0/0")),
-    (Place::Network, R("block", "AS1")),
+    (Place::Asn, R("block", "AS1")),
+    (Place::Country, R("block", "country:AA")),
     (Place::Score, L(SCORED, "0.0.0.0/0")),
 ];
 
@@ -84,13 +85,20 @@ fn inside_one_class_the_longest_prefix_decides_then_the_later_deadline_then_the_
 }
 
 #[test]
-fn an_asn_is_narrower_than_a_country_and_an_allow_of_either_beats_blocks_of_both() {
-    let both = [R("block", "country:AA"), R("block config", "AS1")];
-    assert_eq!(World::of(&both).winner(), Some(By::Rule(RuleId(2))));
+fn between_an_asn_and_its_country_the_asn_decides() {
     let world = World::of(&[R("allow", "AS1"), R("block", "country:AA")]);
     assert_eq!(world.answer(0), Answer::PASS);
     let world = World::of(&[R("allow", "country:AA"), R("block", "AS1")]);
-    assert_eq!(world.answer(0), Answer::PASS);
+    assert_eq!(world.winner(), Some(By::Rule(RuleId(2))));
+    // But no block takes anything off another one.
+    let world = World::of(&[R("block services", "AS1"), R("block", "country:AA")]);
+    assert_eq!(world.answer(0), drop_answer(KernelScope::All, 0));
+    let world = World::of(&[R("block", "AS1"), R("allow config", "AS1")]);
+    assert_eq!(
+        world.answer(0),
+        Answer::PASS,
+        "of the same allow comes first"
+    );
     let world = World::of(&[R("block", "AS2")]);
     assert_eq!(world.winner(), None, "the address is of another one");
 }

@@ -22,8 +22,9 @@ const CRAWLER: u8 = 5;
 const ALLOW_LIST: u8 = 6;
 const LEARNED: u8 = 7;
 const CATEGORY: u8 = 8;
-const NETWORK: u8 = 9;
-const SCORE: u8 = 10;
+const ASN: u8 = 9;
+const COUNTRY: u8 = 10;
+const SCORE: u8 = 11;
 
 /// One thing that is said about the address.
 #[derive(Clone, Copy, Debug)]
@@ -86,17 +87,14 @@ fn by_rule(
         Subject::Prefix(_) | Subject::Asn(_) | Subject::Country(_) => return None,
     };
     let passes = rule.action == RuleAction::Allow;
-    let network = rule.subject.needs_database();
-    let who = match &rule.origin {
-        Origin::Protected(_) => PROTECTED,
-        Origin::Learned => LEARNED,
-        Origin::Config | Origin::Operator => match (passes, rule.forced && !rule.monitor) {
-            (true, _) if network => NETWORK,
-            (true, _) => ALLOW,
-            (false, true) => FORCED,
-            (false, false) if network => NETWORK,
-            (false, false) => BLOCK,
-        },
+    let who = match (&rule.origin, rule.subject) {
+        (Origin::Protected(_), _) => PROTECTED,
+        (Origin::Learned, _) => LEARNED,
+        _ if rule.forced && !rule.monitor && !passes => FORCED,
+        (_, Subject::Asn(_)) => ASN,
+        (_, Subject::Country(_)) => COUNTRY,
+        (_, Subject::Prefix(_)) if passes => ALLOW,
+        (_, Subject::Prefix(_)) => BLOCK,
     };
     let ends = rule.deadline.map_or(u64::MAX, |deadline| deadline.boot_ns);
     let flag = |set: bool, flag: Flags| if set && !passes { flag.0 } else { 0 };

@@ -257,23 +257,24 @@ mod tests {
     }
 
     /// Everything that can be seen.
-    fn state(
-        slots: &Slots,
-    ) -> (
-        Vec<Slot>,
-        Vec<(u64, VerdictId)>,
-        Counts,
-        Vec<Option<VerdictId>>,
-    ) {
-        let said = (0..4).flat_map(|n| [Owner::Rule(RuleId(n)), Owner::Unknown].map(|o| (o, n)));
-        let found = said.map(|(owner, n)| slots.find(owner, &drops(n)));
-        let resting = slots.resting.iter().copied();
-        (
-            slots.all.clone(),
-            resting.collect(),
-            slots.counts,
-            found.collect(),
-        )
+    #[derive(Debug, PartialEq)]
+    struct State {
+        all: Vec<Slot>,
+        resting: VecDeque<(u64, VerdictId)>,
+        counts: Counts,
+        found: Vec<Option<VerdictId>>,
+    }
+
+    fn state(slots: &Slots) -> State {
+        let owners = (0..4).flat_map(|n| [(Owner::Rule(RuleId(n)), n), (Owner::Unknown, n)]);
+        State {
+            all: slots.all.clone(),
+            resting: slots.resting.clone(),
+            counts: slots.counts,
+            found: owners
+                .map(|(owner, n)| slots.find(owner, &drops(n)))
+                .collect(),
+        }
     }
 
     #[test]

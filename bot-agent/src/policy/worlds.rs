@@ -144,9 +144,10 @@ fn any_draft(prefixes: BoxedStrategy<Prefix>) -> impl Strategy<Value = (Draft, O
             |(subject, origin, blocks, scope, (monitor, forced), expiry)| {
                 let protects = matches!(origin, Origin::Protected(_));
                 let blocks = (blocks && !protects) || origin == Origin::Learned;
-                let subject = match subject {
-                    Subject::Asn(_) | Subject::Country(_) if protects => prefix("10.0.0.1").into(),
-                    subject => subject,
+                let subject = if protects && subject.needs_database() {
+                    prefix("10.0.0.1").into()
+                } else {
+                    subject
                 };
                 let draft = Draft {
                     subject,
@@ -213,7 +214,7 @@ pub(super) fn any_world() -> impl Strategy<Value = World> {
     any_world_of(any_prefix())
 }
 
-/// Everything inside of 10.0.0.0/24 and 2001:db8::/120, ASNs and countries aside.
+/// Everything inside of `10.0.0.0/24` and `2001:db8::/120`, ASNs and countries aside.
 pub(super) fn any_small_world() -> impl Strategy<Value = World> {
     any_world_of(any_small_prefix())
 }
