@@ -327,3 +327,104 @@ const fn host_bits(bits: u8) -> u128 {
 fn wide(random: &mut Random) -> u128 {
     u128::from(random.any()) << 64 | u128::from(random.any())
 }
+
+/// Disjoint ranges that say what the longest prefix says: first, last and verdict id, sorted, equal
+/// neighbours merged.
+pub fn flatten(entries: &[Entry]) -> Vec<(u128, u128, u32)> {
+    let mut sorted = entries.to_vec();
+    sorted.sort_unstable_by_key(|entry| (entry.first, entry.bits));
+    let mut ranges = Vec::with_capacity(sorted.len());
+    // Prefixes around the place that is reached, widest first.
+    let mut around: Vec<Entry> = Vec::new();
+    let mut from = 0;
+    for entry in sorted {
+        while let Some(ended) = around.pop_if(|outer| outer.last() < entry.first) {
+            push(&mut ranges, from, ended.last(), ended.id);
+            from = from.max(ended.last() + 1);
+        }
+        if let Some(outer) = around.last()
+            && from < entry.first
+        {
+            push(&mut ranges, from, entry.first - 1, outer.id);
+        }
+        from = entry.first;
+        around.push(entry);
+    }
+    while let Some(ended) = around.pop() {
+        push(&mut ranges, from, ended.last(), ended.id);
+        from = from.max(ended.last().saturating_add(1));
+    }
+    ranges
+}
+
+fn push(ranges: &mut Vec<(u128, u128, u32)>, first: u128, last: u128, id: u32) {
+    match ranges.last_mut() {
+        _ if first > last => {}
+        Some(before) if before.1 + 1 == first && before.2 == id => before.1 = last,
+        _ => ranges.push((first, last, id)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flat_ranges_say_what_the_longest_prefix_says() {
+        for family in [Family::V4, Family::V6] {
+            let space = Space::registries(family);
+            let entries = list(&space, 5_000, 7);
+            let reference = Reference::new(&entries);
+            let ranges = flatten(&entries);
+            assert!(ranges.is_sorted_by(|a, b| a.1 < b.0 && (a.1 + 1 < b.0 || a.2 != b.2)));
+            let mut probes: Vec<u128> = Workload::ALL
+                .iter()
+                .flat_map(|&kind| workload(kind, &entries, &space, &reference, 8))
+                .map(|address| number(address.to_ip()))
+                .collect();
+            for (first, last, _) in &ranges {
+                probes.extend([first - 1, *first, *last, last + 1]);
+            }
+            for probe in probes {
+                let after = ranges.partition_point(|range| range.0 <= probe);
+                let range = after.checked_sub(1).map(|at| ranges[at]);
+                let flat = range.map_or(0, |(_, last, id)| if probe <= last { id } else { 0 });
+                assert_eq!(flat, reference.lookup(probe), "{}", address(probe).to_ip());
+            }
+        }
+    }
+
+    #[test]
+    fn lists_and_workloads_are_what_they_are_called() {
+        let space = Space::registries(Family::V4);
+        let entries = list(&space, 10_000, 1);
+        assert_eq!(entries, list(&space, 10_000, 1));
+        let hosts = entries.iter().filter(|entry| entry.bits == 128).count();
+        assert!((6_500..7_500).contains(&hosts), "{hosts}");
+        let reference = Reference::new(&entries);
+        for (kind, listed) in [(Workload::Hit, true), (Workload::Miss, false)] {
+            for address in workload(kind, &entries, &space, &reference, 2) {
+                let number = number(address.to_ip());
+                assert!(space.contains(number) || listed);
+                assert_eq!(reference.lookup(number) != 0, listed);
+            }
+        }
+    }
+
+    #[test]
+    fn prefixes_of_a_range_are_exactly_the_range() {
+        for (first, last) in [
+            (5, 5),
+            (0, 255),
+            (3, 1_000_001),
+            (MAPPED, MAPPED | 0xffff_ffff),
+        ] {
+            let mut next = first;
+            for entry in prefixes_of(first, last, 1) {
+                assert_eq!(entry.first, next);
+                next = entry.last() + 1;
+            }
+            assert_eq!(next, last + 1);
+        }
+    }
+}

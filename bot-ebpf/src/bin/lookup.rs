@@ -1,4 +1,5 @@
-//! Programs that time one lookup: the kernel's longest-prefix trie beside nothing at all. Never shipped.
+//! Programs that time one lookup: in the verdict table, in the kernel's longest-prefix trie, and in
+//! nothing at all. Never shipped.
 //!
 //! A run walks over [`ADDRESSES`] and looks each one up. Where the next address lies depends on the
 //! last answer, so lookups cannot overlap and what is measured is latency, as a packet sees it. The
@@ -19,14 +20,19 @@
 
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, xdp_action},
+    btf_maps,
     cty::{c_long, c_void},
     helpers::generated::bpf_loop,
-    macros::{map, xdp},
+    macros::{btf_map, map, xdp},
     maps::{
         Array,
         lpm_trie::{Key, LpmTrie},
     },
     programs::XdpContext,
+};
+use bot_common::{
+    address::Address,
+    table::{self, LINE_WORDS, Line, Lines},
 };
 
 /// What is looked up: 16 octets each in network order, IPv4 mapped.
@@ -43,6 +49,39 @@ static TRIE_V4: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, BPF_F_NO_PR
 
 #[map]
 static TRIE_V6: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
+
+/// BPF_F_MMAPABLE and BPF_F_INNER_MAP.
+const FLAGS: usize = 0x400 | 0x1000;
+
+type Generation = btf_maps::Array<[u64; LINE_WORDS], 1, FLAGS>;
+
+#[btf_map]
+static TABLE: btf_maps::ArrayOfMaps<Generation, 1> = btf_maps::ArrayOfMaps::new();
+
+/// The generation that a walk reads.
+struct Current<'a>(&'a Generation);
+
+impl Lines for Current<'_> {
+    type Line = KernelLine;
+
+    #[inline(always)]
+    fn line(&self, index: u32) -> Option<KernelLine> {
+        self.0.get_ptr(index).map(|line| KernelLine(line.cast()))
+    }
+}
+
+#[derive(Clone, Copy)]
+struct KernelLine(*const u64);
+
+impl Line for KernelLine {
+    #[inline(always)]
+    fn word(self, index: usize) -> u64 {
+        // SAFETY: inside a map value of eight words.
+        let word = unsafe { self.0.add(index & (LINE_WORDS - 1)) };
+        // SAFETY: aligned and inside, as above.
+        unsafe { word.read_volatile() }
+    }
+}
 
 /// Something that answers an address with a number.
 trait Store {
@@ -81,6 +120,20 @@ impl Store for TrieV6 {
         let octets = unsafe { core::mem::transmute::<[u64; 2], [u8; 16]>(address) };
         let key = Aligned(Key::new(128, octets));
         TRIE_V6.get(&key.0).copied().unwrap_or(0)
+    }
+}
+
+struct Table;
+
+impl Store for Table {
+    #[inline(always)]
+    fn lookup(address: [u64; 2]) -> u32 {
+        // SAFETY: sixteen octets, whatever they are.
+        let octets = unsafe { core::mem::transmute::<[u64; 2], [u8; 16]>(address) };
+        let Some(generation) = TABLE.get(0) else {
+            return 0;
+        };
+        table::lookup(&Current(generation), &Address::from_v6(octets)).get()
     }
 }
 
@@ -144,6 +197,11 @@ pub(crate) fn walk_trie_v4(_ctx: XdpContext) -> u32 {
 #[xdp]
 pub(crate) fn walk_trie_v6(_ctx: XdpContext) -> u32 {
     walk::<TrieV6>()
+}
+
+#[xdp]
+pub(crate) fn walk_table(_ctx: XdpContext) -> u32 {
+    walk::<Table>()
 }
 
 #[cfg(target_arch = "bpf")]
