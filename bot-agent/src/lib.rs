@@ -2,6 +2,7 @@
 //!
 //! The binary is `main.rs`; tests reach inside through here.
 
+pub mod asn;
 pub mod capture;
 pub mod cli;
 pub mod config;

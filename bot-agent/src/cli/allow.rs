@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use super::{global::Global, put};
-use crate::{control::protocol::Request, exit_code::ExitCode, rules::rule::Scope};
+use crate::{control::protocol::Request, exit_code::ExitCode};
 
 /// Exempt addresses, networks and ranges from every block
 ///
@@ -22,5 +22,5 @@ pub(super) struct Args {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    put::run(&args.put, (false, Scope::All), Request::Allow, global, out)
+    put::run(&args.put, (false, None), Request::Allow, global, out)
 }

@@ -27,9 +27,9 @@ pub(super) struct Args {
     #[arg(long, short)]
     monitor: bool,
 
-    /// Which packets
-    #[arg(long, value_enum, default_value_t = ScopeArg::All)]
-    scope: ScopeArg,
+    /// Which packets [default: all for addresses, services for AS numbers and countries]
+    #[arg(long, value_enum)]
+    scope: Option<ScopeArg>,
 }
 
 /// Which packets a block covers.
@@ -43,10 +43,10 @@ pub(super) enum ScopeArg {
 
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let scope = match args.scope {
+    let scope = args.scope.map(|scope| match scope {
         ScopeArg::All => Scope::All,
         ScopeArg::Services => Scope::Services,
-    };
+    });
     put::run(
         &args.put,
         (args.monitor, scope),

@@ -77,7 +77,7 @@ pub(super) struct PutArgs {
 /// Makes the rules; `request` says which kind.
 pub(super) fn run(
     args: &PutArgs,
-    (monitor, scope): (bool, Scope),
+    (monitor, scope): (bool, Option<Scope>),
     request: impl Fn(Put) -> Request,
     global: &Global,
     out: &mut dyn Write,
@@ -241,7 +241,7 @@ fn show_changed(changed: &Changed, output: Output, out: &mut dyn Write) -> anyho
         Output::Json => show::json(changed, out)?,
         Output::Raw => {
             for rule in &changed.rules {
-                writeln!(out, "{}\t{}", rule.rule.0, rule.prefix)?;
+                writeln!(out, "{}\t{}", rule.rule.0, rule.subject)?;
             }
         }
     }

@@ -81,7 +81,7 @@ pub(super) fn rule(rule: &RuleView) -> String {
         "{} {} {}{}, {}",
         rule.rule,
         action(rule.action),
-        rule.prefix,
+        rule.subject,
         qualities(rule),
         lifetime(rule)
     );
@@ -102,7 +102,7 @@ pub(super) fn rule_raw(rule: &RuleView) -> String {
     format!(
         "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
         rule.rule.0,
-        rule.prefix,
+        rule.subject,
         action(rule.action),
         scope(rule.scope),
         left.unwrap_or_default(),
@@ -122,7 +122,7 @@ pub(super) fn rule_table(rules: &[RuleView]) -> String {
         [
             rule.rule.to_string(),
             format!("{}{}", action(rule.action), qualities(rule)),
-            rule.prefix.to_string(),
+            rule.subject.to_string(),
             rule.remaining_seconds.map_or("never".into(), seconds),
             rule.hits
                 .map_or(String::new(), |hits| hits.packets.to_string()),
@@ -226,7 +226,7 @@ mod tests {
         RuleView {
             rule: RuleId(id),
             action: RuleAction::Block,
-            prefix: prefix.parse().unwrap(),
+            subject: prefix.parse().unwrap(),
             scope: Scope::All,
             monitor: false,
             forced: false,

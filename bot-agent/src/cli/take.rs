@@ -67,7 +67,7 @@ pub(super) fn run(
         Output::Json => show::json(&sum, out)?,
         Output::Raw => {
             for rule in &sum.rules {
-                writeln!(out, "{}\t{}", rule.rule.0, rule.prefix)?;
+                writeln!(out, "{}\t{}", rule.rule.0, rule.subject)?;
             }
         }
     }
@@ -79,7 +79,7 @@ pub(super) fn run(
 /// A target without a rule is probably a typo, which a script must notice.
 fn refuse_absent(taken: &Taken) -> anyhow::Result<()> {
     const NAMED: usize = 10;
-    let mut absent: Vec<String> = taken.absent().map(|prefix| prefix.to_string()).collect();
+    let mut absent: Vec<String> = taken.absent().map(|subject| subject.to_string()).collect();
     if absent.is_empty() {
         return Ok(());
     }

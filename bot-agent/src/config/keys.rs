@@ -183,6 +183,10 @@ impl<'a> Keys<'a> {
             let target: Target = word
                 .parse()
                 .map_err(|error| wrong("addresses", &place, error))?;
+            if let Some(named) = target.named() {
+                let message = format!("`{named}` is no address; only addresses can be protected");
+                return Err(wrong("addresses", &place, message));
+            }
             into.extend(target.prefixes());
             self.places.insert("protect.addresses", place);
         }

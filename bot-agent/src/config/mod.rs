@@ -62,7 +62,7 @@ pub struct Config {
     pub block_duration: Duration,
     /// `[debug] kernel_log`: the program's own debug channel.
     pub kernel_log: bool,
-    /// The `[[rule]]`s, one draft for each prefix; of two for the same prefix and action, the later.
+    /// The `[[rule]]`s, one draft for each subject; of two for the same subject and action, the later.
     pub rules: Vec<Draft>,
 }
 

@@ -135,7 +135,7 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
 fn rule_values(rule: &Draft) -> Vec<(&'static str, Value)> {
     let mut values = vec![
         ("action", word(&rule.action)),
-        ("source", Value::from(rule.prefix.to_string())),
+        ("source", Value::from(rule.subject.to_string())),
     ];
     if rule.action == RuleAction::Block {
         values.push(("scope", word(&rule.scope)));

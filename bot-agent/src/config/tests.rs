@@ -255,7 +255,7 @@ fn rules_become_drafts() {
     let prefixes: Vec<String> = config
         .rules
         .iter()
-        .map(|rule| rule.prefix.to_string())
+        .map(|rule| rule.subject.to_string())
         .collect();
     assert_eq!(prefixes, ["192.0.2.0/31", "192.0.2.2"]);
     for rule in &config.rules {
@@ -268,12 +268,37 @@ fn rules_become_drafts() {
 }
 
 #[test]
+fn rules_may_name_asns_and_countries() {
+    let config = parse(
+        "[[rule]]\naction = \"block\"\nsource = [\"AS64500\", \"country:DE\", \"192.0.2.1\"]\n\
+         [[rule]]\naction = \"block\"\nsource = \"AS64501\"\nscope = \"all\"\n\
+         [[rule]]\naction = \"allow\"\nsource = \"AS64502\"\n",
+    )
+    .unwrap();
+    let rules = config.rules.iter();
+    let rules = rules.map(|rule| (rule.subject.to_string(), rule.scope));
+    let expected = [
+        ("192.0.2.1", Scope::All),
+        ("AS64500", Scope::Services),
+        ("country:DE", Scope::Services),
+        ("AS64501", Scope::All),
+        ("AS64502", Scope::All),
+    ];
+    assert!(rules.eq(expected.map(|(text, scope)| (text.to_owned(), scope))));
+    assert_eq!(
+        refusal("[protect]\naddresses = [\"AS64500\"]\n"),
+        "bot-agent.toml:2: addresses: `AS64500` is no address; only addresses can be protected"
+    );
+}
+
+#[test]
 fn bad_rules_are_refused_with_their_line() {
     let rule = |rest: &str| refusal(&format!("[[rule]]\naction = \"block\"\n{rest}\n"));
     assert_eq!(
         rule("source = [\"192.0.2.1\",\n  \"nonsense\"]"),
         "bot-agent.toml:4: source: `nonsense` is neither an address nor a CIDR nor a range \
-         (like 192.0.2.7, 198.51.100.0/24, 192.0.2.7-192.0.2.19 or 2001:db8::/32)"
+         nor an AS number (like 192.0.2.7, 198.51.100.0/24, 192.0.2.7-192.0.2.19, 2001:db8::/32 \
+         or AS64500)"
     );
     assert_eq!(
         rule("source = \"0.0.0.0/0\""),

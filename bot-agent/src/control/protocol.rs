@@ -105,7 +105,7 @@ pub enum Request {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Put {
-    /// Addresses, CIDRs and ranges `a-b`.
+    /// Addresses, CIDRs, ranges `a-b`, ASNs (`AS64500`) and countries (`country:DE`).
     pub targets: Vec<String>,
     /// For how long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,9 +119,9 @@ pub struct Put {
     /// Only count and report.
     #[serde(default, skip_serializing_if = "is_false")]
     pub monitor: bool,
-    /// Which packets.
-    #[serde(default = "scope_all")]
-    pub scope: Scope,
+    /// Which packets; nothing: all for addresses, services for ASNs and countries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
     /// Also protected addresses and very wide networks.
     #[serde(default, skip_serializing_if = "is_false")]
     pub force: bool,
@@ -134,7 +134,7 @@ pub struct Put {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Take {
-    /// Addresses, CIDRs and ranges, as the rules were made.
+    /// Addresses, CIDRs, ranges, ASNs and countries, as the rules were made.
     pub targets: Vec<String>,
     /// Only say what would happen.
     #[serde(default, skip_serializing_if = "is_false")]
@@ -324,10 +324,6 @@ fn is_false(value: &bool) -> bool {
     !value
 }
 
-fn scope_all() -> Scope {
-    Scope::All
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -354,7 +350,7 @@ mod tests {
                 permanent: false,
                 reason: "scraper".into(),
                 monitor: true,
-                scope: Scope::Services,
+                scope: Some(Scope::Services),
                 force: false,
                 dry_run: false,
             }),
@@ -408,7 +404,7 @@ mod tests {
         let Request::Block(put) = parse(r#"{"command":"block","targets":["192.0.2.1"]}"#) else {
             panic!("no block request");
         };
-        assert_eq!(put.scope, Scope::All);
+        assert_eq!(put.scope, None);
         assert_eq!(
             (put.seconds, put.permanent, put.force),
             (None, false, false)

@@ -11,8 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::protocol::Mode;
 use crate::rules::{
-    prefix::Prefix,
     rule::{Rule, RuleAction, RuleId, Scope},
+    subject::{self, Subject},
     time::Now,
 };
 
@@ -26,8 +26,9 @@ pub struct RuleView {
     pub rule: RuleId,
     /// Allow or block.
     pub action: RuleAction,
-    /// Its addresses.
-    pub prefix: Prefix,
+    /// What it is about: a field `prefix`, `asn` or `country`.
+    #[serde(flatten, with = "subject::field")]
+    pub subject: Subject,
     /// Which packets.
     pub scope: Scope,
     /// Whether it only counts and reports.
@@ -91,25 +92,26 @@ pub struct Taken {
     /// The rules, the first 100.
     pub rules: Vec<RuleView>,
     /// Targets that no operator rule names.
-    pub unknown: Vec<Prefix>,
+    pub unknown: Vec<Subject>,
     /// Targets to which the opposite of what was wanted still applies.
     pub still: Vec<Still>,
 }
 
 impl Taken {
     /// Targets that have no rule and are not covered by another one: probably a typo.
-    pub fn absent(&self) -> impl Iterator<Item = Prefix> {
-        let covered: BTreeSet<Prefix> = self.still.iter().map(|still| still.prefix).collect();
+    pub fn absent(&self) -> impl Iterator<Item = Subject> {
+        let covered: BTreeSet<Subject> = self.still.iter().map(|still| still.subject).collect();
         let unknown = self.unknown.iter().copied();
-        unknown.filter(move |prefix| !covered.contains(prefix))
+        unknown.filter(move |subject| !covered.contains(subject))
     }
 }
 
 /// A target that stays covered.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Still {
-    /// The target.
-    pub prefix: Prefix,
+    /// The target: a field `prefix`, `asn` or `country`.
+    #[serde(flatten, with = "subject::field")]
+    pub subject: Subject,
     /// The rule that covers it.
     pub by: RuleView,
 }
@@ -281,7 +283,7 @@ impl RuleView {
         Self {
             rule: rule.id,
             action: rule.action,
-            prefix: rule.prefix,
+            subject: rule.subject,
             scope: rule.scope,
             monitor: rule.monitor,
             forced: rule.forced,

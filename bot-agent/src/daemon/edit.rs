@@ -14,8 +14,9 @@ use crate::{
     rules::{
         duration,
         prefix::{ParseError, Prefix},
-        rule::{Draft, Origin, Rule, RuleAction, RuleId},
+        rule::{Draft, Origin, Rule, RuleAction, RuleId, Scope},
         set::{Inserted, RuleSet},
+        subject::Subject,
         target::Target,
         time::{Deadline, Now},
     },
@@ -63,7 +64,8 @@ pub fn put(
         )));
     }
     let deadline = deadline(action, put, &targets, default, now)?;
-    let prefixes = prefixes_of(&targets);
+    let subjects = subjects_of(&targets);
+    let prefixes = prefixes_of(&subjects);
     let protected = protected(rules, action, &prefixes, put.force, now)?;
 
     let mut edit = Edit {
@@ -75,11 +77,11 @@ pub fn put(
         answer: Changed::default(),
     };
     let mut replaced = 0;
-    for prefix in &prefixes {
+    for subject in &subjects {
         let draft = Draft {
-            prefix: *prefix,
+            subject: *subject,
             action,
-            scope: put.scope,
+            scope: scope(action, *subject, put.scope),
             monitor: put.monitor,
             forced: put.force && action == RuleAction::Block,
             deadline,
@@ -118,7 +120,7 @@ pub fn take(
     take: &Take,
     now: Now,
 ) -> Result<Edit<Taken>, Failure> {
-    let prefixes = prefixes_of(&parse(&take.targets)?);
+    let subjects = subjects_of(&parse(&take.targets)?);
     let mut edit = Edit {
         rules: rules.clone(),
         changes: Vec::new(),
@@ -130,9 +132,9 @@ pub fn take(
             ..Taken::default()
         },
     };
-    for prefix in &prefixes {
+    for subject in &subjects {
         let ours = rules
-            .at(*prefix)
+            .about(*subject)
             .find(|rule| rule.action == action && rule.origin == Origin::Operator);
         match ours.and_then(|rule| edit.rules.remove(rule.id)) {
             Some(rule) => {
@@ -140,13 +142,13 @@ pub fn take(
                 edit.undo.push(Change::Put(rule.clone()));
                 edit.removed.push(rule);
             }
-            None => edit.answer.unknown.push(*prefix),
+            None => edit.answer.unknown.push(*subject),
         }
     }
-    let still = prefixes.iter().filter_map(|prefix| {
-        let by = decisive(&edit.rules, *prefix, now)?;
+    let still = subjects.iter().filter_map(|subject| {
+        let by = decisive(&edit.rules, subject.prefix()?, now)?;
         (by.action == action).then(|| Still {
-            prefix: *prefix,
+            subject: *subject,
             by: RuleView::of(by, now),
         })
     });
@@ -161,9 +163,10 @@ pub fn take(
 fn decisive(rules: &RuleSet, prefix: Prefix, now: Now) -> Option<&Rule> {
     let explanation = policy::explain(rules, prefix.address(), now);
     let covering = explanation.covering.iter();
-    let best = covering
-        .map(|covering| &covering.rule)
-        .find(|rule| rule.prefix.covers(prefix))?;
+    let best = covering.map(|covering| &covering.rule).find(|rule| {
+        let wider = rule.subject.prefix();
+        wider.is_some_and(|wider| wider.covers(prefix))
+    })?;
     rules.get(best.id)
 }
 
@@ -178,8 +181,21 @@ fn parse(words: &[String]) -> Result<Vec<Target>, Failure> {
         .map_err(|error| invalid(error.to_string()))
 }
 
-fn prefixes_of(targets: &[Target]) -> BTreeSet<Prefix> {
-    targets.iter().flat_map(Target::prefixes).copied().collect()
+fn subjects_of(targets: &[Target]) -> BTreeSet<Subject> {
+    targets.iter().flat_map(Target::subjects).collect()
+}
+
+fn prefixes_of(subjects: &BTreeSet<Subject>) -> BTreeSet<Prefix> {
+    let prefixes = subjects.iter().map_while(|subject| subject.prefix());
+    prefixes.collect()
+}
+
+/// An allow rule exempts from everything, whatever its scope.
+fn scope(action: RuleAction, subject: Subject, asked: Option<Scope>) -> Scope {
+    match action {
+        RuleAction::Allow => Scope::All,
+        RuleAction::Block => asked.unwrap_or(subject.default_scope()),
+    }
 }
 
 fn deadline(
@@ -253,7 +269,7 @@ fn protected(
             found.extend(above.chain(within).map(|rule| RuleView::of(rule, now)));
         }
     }
-    found.sort_by_key(|view| (view.prefix, view.rule));
+    found.sort_by_key(|view| (view.subject, view.rule));
     found.dedup();
     found.truncate(SHOWN_RULES);
     Ok(found)

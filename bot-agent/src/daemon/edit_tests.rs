@@ -21,7 +21,7 @@ fn request(targets: &[&str]) -> Put {
         permanent: false,
         reason: String::new(),
         monitor: false,
-        scope: Scope::All,
+        scope: None,
         force: false,
         dry_run: false,
     }
@@ -50,7 +50,7 @@ fn unblock(rules: &RuleSet, targets: &[&str]) -> Edit<Taken> {
 fn with_gateway() -> RuleSet {
     let mut rules = RuleSet::default();
     let draft = Draft {
-        prefix: "10.0.0.1".parse().unwrap(),
+        subject: "10.0.0.1".parse().unwrap(),
         action: RuleAction::Allow,
         scope: Scope::All,
         monitor: false,

@@ -14,7 +14,11 @@ use crate::{
     },
     event::{Body, RuleChange},
     host,
-    rules::rule::{Origin, Rule, RuleAction, RuleId},
+    rules::{
+        prefix::Prefix,
+        rule::{Origin, Rule, RuleAction, RuleId},
+        subject::Subject,
+    },
 };
 
 impl Daemon {
@@ -70,7 +74,7 @@ impl Daemon {
                 && list.action.is_none_or(|action| rule.action == action)
                 && list
                     .overlaps
-                    .is_none_or(|prefix| prefix.covers(rule.prefix) || rule.prefix.covers(prefix))
+                    .is_none_or(|wanted| overlaps(rule.subject, wanted))
         };
         let mut lines: Vec<Response> = self
             .filter
@@ -109,6 +113,12 @@ impl Daemon {
         let check = check(facts, behind, |rule| hits.get(&rule).copied(), now);
         Ok(Response::Check(Box::new(check)))
     }
+}
+
+/// Whether a rule says something about addresses in `wanted`.
+fn overlaps(subject: Subject, wanted: Prefix) -> bool {
+    let prefix = subject.prefix();
+    prefix.is_some_and(|prefix| wanted.covers(prefix) || prefix.covers(wanted))
 }
 
 pub(super) fn failed(error: impl Into<String>) -> Failure {

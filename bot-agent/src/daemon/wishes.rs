@@ -58,7 +58,7 @@ pub(super) fn protected(config: &Config, found: Vec<(Prefix, String)>) -> Vec<Dr
         .into_iter()
         .chain(configured)
         .map(|(prefix, what)| Draft {
-            prefix,
+            subject: prefix.into(),
             action: RuleAction::Allow,
             scope: Scope::All,
             monitor: false,

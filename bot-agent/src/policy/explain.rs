@@ -45,7 +45,7 @@ pub fn explain(rules: &RuleSet, address: Address, now: Now) -> Explanation {
         .covering_address(address)
         .filter(|rule| rule.is_live(now));
     let mut ranked: Vec<(Candidate, &Rule)> = live
-        .map(|rule| (Candidate::new(rule, rule.prefix, now), rule))
+        .filter_map(|rule| Some((Candidate::new(rule, rule.subject.prefix()?, now), rule)))
         .collect();
     ranked.sort_unstable_by_key(|(candidate, _)| *candidate);
     let candidates: Vec<Candidate> = ranked.iter().map(|(candidate, _)| *candidate).collect();

@@ -37,17 +37,17 @@ pub fn impact<'a>(rules: &'a RuleSet, prefixes: &[Prefix], forced: bool, now: No
         if above.is_empty() {
             // In order, so what the last counted prefix covers is counted already.
             let mut counted: Option<Prefix> = None;
-            for rule in &within {
-                if counted.is_none_or(|wider| !wider.covers(rule.prefix)) {
-                    exempt = exempt.saturating_add(rule.prefix.size());
-                    counted = Some(rule.prefix);
+            for inner in within.iter().filter_map(|rule| rule.subject.prefix()) {
+                if counted.is_none_or(|wider| !wider.covers(inner)) {
+                    exempt = exempt.saturating_add(inner.size());
+                    counted = Some(inner);
                 }
             }
         } else {
             exempt = exempt.saturating_add(prefix.size());
         }
         let both = above.into_iter().chain(within);
-        found.extend(both.map(|rule| ((rule.prefix, rule.id), rule)));
+        found.extend(both.map(|rule| ((rule.subject, rule.id), rule)));
     }
     Impact {
         addresses,

@@ -77,7 +77,7 @@ fn any_draft() -> impl Strategy<Value = (Draft, Option<u64>)> {
             |(text, origin, blocks, (services, monitor, forced), expiry)| {
                 let blocks = blocks && !matches!(origin, Origin::Protected(_));
                 let draft = Draft {
-                    prefix: prefix(text),
+                    subject: prefix(text).into(),
                     action: if blocks {
                         RuleAction::Block
                     } else {

@@ -180,7 +180,11 @@ impl Answer {
 pub(super) fn reference(rules: &RuleSet, address: Address, now: Now) -> Answer {
     let covering: Vec<&Rule> = rules
         .iter()
-        .filter(|rule| rule.prefix.contains(address) && rule.is_live(now))
+        .filter(|rule| rule.is_live(now))
+        .filter(|rule| {
+            let prefix = rule.subject.prefix();
+            prefix.is_some_and(|prefix| prefix.contains(address))
+        })
         .collect();
     let any = |test: &dyn Fn(&Rule) -> bool| covering.iter().any(|rule| test(rule));
     let block = |rule: &Rule| rule.action == RuleAction::Block && !rule.monitor;
@@ -206,7 +210,7 @@ pub(super) fn reference(rules: &RuleSet, address: Address, now: Now) -> Answer {
         .filter(|rule| rule.action == RuleAction::Block);
     let watching = watching.max_by_key(|rule| {
         let ends = rule.deadline.map_or(u64::MAX, |deadline| deadline.boot_ns);
-        (rule.prefix.bits(), ends, rule.id)
+        (rule.subject.prefix().map(Prefix::bits), ends, rule.id)
     });
     watching.map_or(Answer::PASS, |rule| {
         let forced = if rule.forced { Flags::FORCED.0 } else { 0 };

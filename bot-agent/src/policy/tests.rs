@@ -16,7 +16,7 @@ use crate::rules::{
 
 fn block(text: &str, seconds: Option<u64>) -> (Draft, Option<u64>) {
     let draft = Draft {
-        prefix: prefix(text),
+        subject: prefix(text).into(),
         action: RuleAction::Block,
         scope: Scope::All,
         monitor: false,

@@ -7,5 +7,6 @@ pub mod mode;
 pub mod prefix;
 pub mod rule;
 pub mod set;
+pub mod subject;
 pub mod target;
 pub mod time;

@@ -1,4 +1,4 @@
-//! One rule: a prefix, what to do with it, for how long, and who said so and why.
+//! One rule: what it is about, what to do with it, for how long, and who said so and why.
 
 use std::{fmt, time::Duration};
 
@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    prefix::Prefix,
+    subject::{self, Subject},
     time::{Deadline, Now},
 };
 
@@ -78,8 +78,9 @@ impl fmt::Display for Origin {
 pub struct Rule {
     /// Identity.
     pub id: RuleId,
-    /// The addresses.
-    pub prefix: Prefix,
+    /// What it is about.
+    #[serde(flatten, with = "subject::field")]
+    pub subject: Subject,
     /// What to do.
     pub action: RuleAction,
     /// Which packets.
@@ -119,8 +120,8 @@ impl Rule {
 /// A rule that has no identity yet.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Draft {
-    /// The addresses.
-    pub prefix: Prefix,
+    /// What it is about.
+    pub subject: Subject,
     /// What to do.
     pub action: RuleAction,
     /// Which packets; meaningless for allow rules, which exempt from everything.
@@ -142,7 +143,7 @@ impl Draft {
     pub fn into_rule(self, id: RuleId, now: Now) -> Rule {
         Rule {
             id,
-            prefix: self.prefix,
+            subject: self.subject,
             action: self.action,
             scope: self.scope,
             monitor: self.monitor,
@@ -157,7 +158,7 @@ impl Draft {
     /// Whether `rule` already says all this.
     pub fn says(&self, rule: &Rule) -> bool {
         let said = Self {
-            prefix: rule.prefix,
+            subject: rule.subject,
             action: rule.action,
             scope: rule.scope,
             monitor: rule.monitor,

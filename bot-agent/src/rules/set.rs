@@ -1,6 +1,6 @@
-//! All rules, by identity, by prefix and by deadline.
+//! All rules, by identity, by subject and by deadline.
 //!
-//! Invariants: no two rules share prefix, action and origin (the newer replaces the older), and
+//! Invariants: no two rules share subject, action and origin (the newer replaces the older), and
 //! every deadline is on the running boot's clock.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +10,7 @@ use bot_common::address::Address;
 use super::{
     prefix::Prefix,
     rule::{Draft, Origin, Rule, RuleId},
+    subject::{Asn, Country, Subject},
     time::Now,
 };
 
@@ -17,7 +18,8 @@ use super::{
 #[derive(Clone, Debug)]
 pub struct RuleSet {
     by_id: BTreeMap<RuleId, Rule>,
-    by_prefix: BTreeMap<Prefix, Vec<RuleId>>,
+    /// Prefixes first, as [`Subject`] orders them.
+    by_subject: BTreeMap<Subject, Vec<RuleId>>,
     /// `CLOCK_BOOTTIME` nanoseconds.
     by_deadline: BTreeSet<(u64, RuleId)>,
     next: RuleId,
@@ -45,7 +47,7 @@ impl Default for RuleSet {
     fn default() -> Self {
         Self {
             by_id: BTreeMap::new(),
-            by_prefix: BTreeMap::new(),
+            by_subject: BTreeMap::new(),
             by_deadline: BTreeSet::new(),
             next: RuleId(1),
         }
@@ -93,15 +95,43 @@ impl RuleSet {
 
     /// Prefixes with their rules; a prefix comes before all that it covers.
     pub fn by_prefix(&self) -> impl Iterator<Item = (Prefix, impl Iterator<Item = &Rule>)> {
-        self.by_prefix
+        self.by_subject
             .iter()
-            .map(|(prefix, ids)| (*prefix, ids.iter().filter_map(|id| self.by_id.get(id))))
+            .map_while(|(subject, ids)| Some((subject.prefix()?, self.rules_of(ids))))
+    }
+
+    /// ASNs with their rules, in order of number.
+    pub fn by_asn(&self) -> impl Iterator<Item = (Asn, impl Iterator<Item = &Rule>)> {
+        let asns = self.by_subject.range(Subject::Asn(Asn::MIN)..);
+        asns.map_while(|(subject, ids)| match *subject {
+            Subject::Asn(asn) => Some((asn, self.rules_of(ids))),
+            Subject::Prefix(_) | Subject::Country(_) => None,
+        })
+    }
+
+    /// Countries with their rules, in order of letters.
+    pub fn by_country(&self) -> impl Iterator<Item = (Country, impl Iterator<Item = &Rule>)> {
+        // Whatever comes behind the last ASN.
+        let countries = self.by_subject.range(Subject::Asn(Asn::MAX)..);
+        countries.filter_map(|(subject, ids)| match *subject {
+            Subject::Country(country) => Some((country, self.rules_of(ids))),
+            Subject::Prefix(_) | Subject::Asn(_) => None,
+        })
     }
 
     /// The rules of exactly this prefix.
     pub fn at(&self, prefix: Prefix) -> impl Iterator<Item = &Rule> {
-        let ids = self.by_prefix.get(&prefix).into_iter().flatten();
-        ids.filter_map(|id| self.by_id.get(id))
+        self.about(Subject::Prefix(prefix))
+    }
+
+    /// The rules of exactly this subject.
+    pub fn about(&self, subject: Subject) -> impl Iterator<Item = &Rule> {
+        let ids = self.by_subject.get(&subject).map_or(&[][..], Vec::as_slice);
+        self.rules_of(ids)
+    }
+
+    fn rules_of<'a>(&'a self, ids: &'a [RuleId]) -> impl Iterator<Item = &'a Rule> {
+        ids.iter().filter_map(|id| self.by_id.get(id))
     }
 
     /// The rules that cover all of `prefix`, widest first.
@@ -119,12 +149,12 @@ impl RuleSet {
 
     /// The rules of `prefix` and of what it covers, in order of prefix.
     pub fn within(&self, prefix: Prefix) -> impl Iterator<Item = &Rule> {
-        self.by_prefix
-            .range(prefix..)
+        self.by_subject
+            .range(Subject::Prefix(prefix)..)
+            .map_while(|(subject, ids)| Some((subject.prefix()?, ids)))
             .take_while(move |(inner, _)| prefix.encloses(inner.address()))
-            .filter(move |(inner, _)| prefix.covers(**inner))
-            .flat_map(|(_, ids)| ids)
-            .filter_map(|id| self.by_id.get(id))
+            .filter(move |(inner, _)| prefix.covers(*inner))
+            .flat_map(|(_, ids)| self.rules_of(ids))
     }
 
     /// The identity that the next rule gets; what the store keeps.
@@ -141,11 +171,11 @@ impl RuleSet {
 
     /// The rule that [`Self::insert`] of `rule` would replace.
     pub fn rival(&self, rule: &Rule) -> Option<&Rule> {
-        self.at(rule.prefix)
+        self.about(rule.subject)
             .find(|other| other.action == rule.action && other.origin == rule.origin)
     }
 
-    /// Adds `rule`, in place of one with the same identity or the same prefix, action and origin.
+    /// Adds `rule`, in place of one with the same identity or the same subject, action and origin.
     pub fn insert(&mut self, rule: Rule, now: Now) -> Inserted {
         let rule = rule.rebased(now);
         let rival = self.rival(&rule).map(|rival| rival.id);
@@ -153,7 +183,10 @@ impl RuleSet {
             .remove(rule.id)
             .or_else(|| rival.and_then(|rival| self.remove(rival)));
         self.next = self.next.max(RuleId(rule.id.0.saturating_add(1)));
-        self.by_prefix.entry(rule.prefix).or_default().push(rule.id);
+        self.by_subject
+            .entry(rule.subject)
+            .or_default()
+            .push(rule.id);
         if let Some(deadline) = rule.deadline {
             self.by_deadline.insert((deadline.boot_ns, rule.id));
         }
@@ -164,10 +197,10 @@ impl RuleSet {
     /// Takes the rule out.
     pub fn remove(&mut self, id: RuleId) -> Option<Rule> {
         let rule = self.by_id.remove(&id)?;
-        if let Some(ids) = self.by_prefix.get_mut(&rule.prefix) {
+        if let Some(ids) = self.by_subject.get_mut(&rule.subject) {
             ids.retain(|other| *other != id);
             if ids.is_empty() {
-                self.by_prefix.remove(&rule.prefix);
+                self.by_subject.remove(&rule.subject);
             }
         }
         if let Some(deadline) = rule.deadline {
@@ -201,7 +234,7 @@ impl RuleSet {
             .collect();
         let mut synced = Synced::default();
         for draft in wanted {
-            if let Some(same) = self.at(draft.prefix).find(|rule| draft.says(rule)) {
+            if let Some(same) = self.about(draft.subject).find(|rule| draft.says(rule)) {
                 stale.remove(&same.id);
                 continue;
             }
@@ -241,7 +274,7 @@ mod tests {
 
     fn draft(prefix: &str, action: RuleAction, origin: Origin) -> Draft {
         Draft {
-            prefix: prefix.parse().unwrap(),
+            subject: prefix.parse().unwrap(),
             action,
             scope: Scope::All,
             monitor: false,
@@ -305,7 +338,7 @@ mod tests {
             block(&mut set, prefix, None);
         }
         let texts = |rules: Vec<&Rule>| -> Vec<String> {
-            rules.iter().map(|rule| rule.prefix.to_string()).collect()
+            rules.iter().map(|rule| rule.subject.to_string()).collect()
         };
         assert_eq!(
             texts(set.covering("10.1.0.0/16".parse().unwrap()).collect()),
@@ -321,6 +354,47 @@ mod tests {
         );
         let address = Address::from_v6([0x20; 16]);
         assert_eq!(texts(set.covering_address(address).collect()), ["::/0"]);
+    }
+
+    #[test]
+    fn asns_and_countries_stand_beside_prefixes() {
+        let mut set = RuleSet::default();
+        let subjects = [
+            "country:DE",
+            "AS64500",
+            "::/0",
+            "AS64500",
+            "AS4294967295",
+            "10.0.0.0/8",
+            "country:AA",
+            "AS1",
+        ];
+        for subject in subjects {
+            block(&mut set, subject, None);
+        }
+        let allow = draft("AS1", RuleAction::Allow, Origin::Operator);
+        let allow = allow.into_rule(set.reserve_id(), now(0));
+        set.insert(allow, now(0));
+        assert_eq!(set.len(), 8);
+
+        let prefixes: Vec<_> = set.by_prefix().map(|(p, _)| p.to_string()).collect();
+        assert_eq!(prefixes, ["::/0", "10.0.0.0/8"]);
+        let asns = set
+            .by_asn()
+            .map(|(asn, rules)| (asn.number(), rules.count()));
+        assert_eq!(
+            asns.collect::<Vec<_>>(),
+            [(1, 2), (64_500, 1), (u32::MAX, 1)]
+        );
+        let countries: Vec<_> = set.by_country().map(|(c, _)| c.to_string()).collect();
+        assert_eq!(countries, ["AA", "DE"]);
+        assert_eq!(set.within("::/0".parse().unwrap()).count(), 1);
+        assert_eq!(set.about("AS1".parse().unwrap()).count(), 2);
+
+        for id in [4, 5, 8, 9] {
+            assert!(set.remove(RuleId(id)).is_some());
+        }
+        assert_eq!((set.by_asn().count(), set.by_country().count()), (0, 2));
     }
 
     #[test]
@@ -369,7 +443,7 @@ mod tests {
         let second = set.sync(config, drafts(&["192.0.2.2", "192.0.2.3"]), now(1));
         assert_eq!(second.added.len(), 1);
         assert_eq!(second.removed.len(), 1);
-        assert_eq!(second.removed[0].prefix.to_string(), "192.0.2.1");
+        assert_eq!(second.removed[0].subject.to_string(), "192.0.2.1");
         assert_eq!(
             set.sync(config, drafts(&["192.0.2.2", "192.0.2.3"]), now(2)),
             Synced::default()

@@ -30,8 +30,11 @@ use crate::rules::{
 /// Name of the file in the state folder.
 pub const FILE: &str = "rules.redb";
 
-/// Version of tables, keys and values. Raised when an older agent would misread them.
-const SCHEMA: u32 = 1;
+/// Version of tables, keys and values. Raised when an older agent would misread them. What schema 1
+/// lacks are rules about ASNs and countries; everything in it reads the same.
+const SCHEMA: u32 = 2;
+/// Schemas that are taken over.
+const EARLIER: [u32; 1] = [1];
 
 /// By [`RuleId`]: a [`Rule`].
 const RULES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rules");
@@ -105,6 +108,9 @@ impl Store {
         match store.schema()? {
             None => store.write(|values| put(values, KEY_SCHEMA, &SCHEMA), &[])?,
             Some(found) if found == SCHEMA.to_string() => {}
+            Some(found) if EARLIER.iter().any(|known| found == known.to_string()) => {
+                store.write(|values| put(values, KEY_SCHEMA, &SCHEMA), &[])?;
+            }
             Some(found) => {
                 return Err(StoreError::Schema {
                     path: store.path,

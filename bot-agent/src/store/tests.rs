@@ -26,7 +26,7 @@ fn rule(id: u64) -> Rule {
     };
     Rule {
         id: RuleId(id),
-        prefix: "2001:db8::/32".parse().unwrap(),
+        subject: "2001:db8::/32".parse().unwrap(),
         action: RuleAction::Block,
         scope: Scope::Services,
         monitor: true,
@@ -107,6 +107,36 @@ fn a_second_opener_is_told_who_is_in_the_way() {
     Store::open(folder.path()).unwrap();
 }
 
+/// The bytes are those that an agent of schema 1 wrote.
+#[test]
+fn rules_of_schema_1_come_back_and_asns_may_join_them() {
+    const OLD: &str = r#"{"id":1,"prefix":"2001:db8::/32","action":"block","scope":"services","monitor":true,"forced":false,"deadline":{"wall":"2027-01-15T08:01:00Z","boot":340282366920938463463374607431768211450,"boot_ns":60000000077},"reason":"scrapes\n\"prices\"","origin":{"kind":"protected","name":"gateway"},"created":"2027-01-15T08:00:00Z"}"#;
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(folder.path()).unwrap();
+    store
+        .write(|values| put(values, KEY_SCHEMA, &1), &[])
+        .unwrap();
+    let database = store.database().unwrap();
+    let transaction = database.begin_write().unwrap();
+    let mut rules = transaction.open_table(RULES).unwrap();
+    rules.insert(1, OLD.as_bytes()).unwrap();
+    drop(rules);
+    transaction.commit().unwrap();
+    drop(store);
+
+    let mut store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.load().unwrap().rules, [rule(1)]);
+    assert_eq!(store.schema().unwrap().as_deref(), Some("2"));
+    let about = |id, subject: &str| Rule {
+        subject: subject.parse().unwrap(),
+        ..rule(id)
+    };
+    let later = [about(2, "AS64500"), about(3, "country:DE")];
+    store.commit(&later.clone().map(Change::Put)).unwrap();
+    let [two, three] = later;
+    assert_eq!(store.load().unwrap().rules, [rule(1), two, three]);
+}
+
 #[test]
 fn a_newer_schema_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -117,7 +147,7 @@ fn a_newer_schema_is_refused() {
     drop(store);
     let error = Store::open(folder.path()).unwrap_err().to_string();
     assert!(
-        error.contains("has schema 7, this bot-agent knows 1"),
+        error.contains("has schema 7, this bot-agent knows 2"),
         "{error}"
     );
 }

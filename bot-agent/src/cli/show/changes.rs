@@ -95,7 +95,7 @@ pub(in crate::cli) fn taken(taken: &Taken) -> String {
     for still in taken.still.iter().take(NAMED) {
         lines.push(format!(
             "{} stays covered by {}",
-            still.prefix,
+            still.subject,
             rule(&still.by)
         ));
     }
@@ -111,7 +111,7 @@ fn named(words: &str, rules: &[RuleView]) -> String {
     let mut texts: Vec<String> = rules
         .iter()
         .take(NAMED)
-        .map(|rule| format!("{} ({})", rule.prefix, Safe(&rule.origin)))
+        .map(|rule| format!("{} ({})", rule.subject, Safe(&rule.origin)))
         .collect();
     if rules.len() > NAMED {
         texts.push("...".into());
