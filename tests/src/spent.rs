@@ -44,18 +44,22 @@ pub fn of(command: &mut Command) -> Result<Spent, String> {
     Ok(Spent { time, peak, kernel })
 }
 
-/// Runs a program that says `ready` in a line when its work is done, and goes on living until its
-/// standard input ends.
+/// Runs a program that says `begin` and `ready` in lines of their own around its work, and goes on
+/// living until its standard input ends.
 pub fn until_ready(command: &mut Command) -> Result<Spent, String> {
     let mut said = said(command.stdin(Stdio::piped()).stdout(Stdio::piped()))?;
-    let before = kernel_memory();
-    let begin = Instant::now();
+    let (mut before, mut begin) = (0, Instant::now());
     let mut child = command.spawn().map_err(|error| error.to_string())?;
-    let out = BufReader::new(child.stdout.take().expect("a pipe"));
-    let ready = out
-        .lines()
-        .map_while(Result::ok)
-        .any(|line| line == "ready");
+    let mut out = BufReader::new(child.stdout.take().expect("a pipe")).lines();
+    let mut said_line = |wanted: &str| {
+        out.by_ref()
+            .map_while(Result::ok)
+            .any(|line| line == wanted)
+    };
+    if said_line("begin") {
+        (before, begin) = (kernel_memory(), Instant::now());
+    }
+    let ready = said_line("ready");
     let time = begin.elapsed();
     let kernel = kernel_memory().saturating_sub(before);
     drop(child.stdin.take());
@@ -97,6 +101,16 @@ fn wait(child: &Child) -> io::Result<(i32, u64)> {
     }
     // The kernel counts in KiB.
     Ok((status, usage.ru_maxrss.cast_unsigned() * 1024))
+}
+
+/// The peak so far of a process that runs, in bytes (`VmHWM`).
+pub fn peak_of(process: u32) -> u64 {
+    let text = fs::read_to_string(format!("/proc/{process}/status")).expect("a process");
+    let of = |line: &str| -> Option<u64> {
+        let value = line.strip_prefix("VmHWM:")?.trim();
+        value.strip_suffix(" kB")?.parse().ok()
+    };
+    text.lines().find_map(of).expect("a process has memory") * 1024
 }
 
 /// Bytes of kernel memory that cannot be reclaimed: unreclaimable slab, vmalloc, per-CPU.
@@ -144,7 +158,8 @@ mod tests {
 
     #[test]
     fn a_program_lives_until_its_standard_input_ends() {
-        let ready = until_ready(Command::new("sh").args(["-c", "echo ready; exec cat"]));
+        let ready =
+            until_ready(Command::new("sh").args(["-c", "echo begin; echo ready; exec cat"]));
         assert!(ready.is_ok(), "{ready:?}");
         let mute = until_ready(Command::new("sh").args(["-c", "echo no >&2; exit 1"]));
         assert_eq!(mute.unwrap_err(), "no");

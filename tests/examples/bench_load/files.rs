@@ -16,6 +16,8 @@ const SEED: u64 = 0x10ad;
 /// A folder with the files of one size.
 pub(crate) struct Files {
     folder: TempDir,
+    /// Prefixes in each.
+    pub(crate) size: usize,
 }
 
 impl Files {
@@ -30,7 +32,7 @@ impl Files {
             status.expect("it starts").success(),
             "the files are written"
         );
-        Self { folder }
+        Self { folder, size }
     }
 
     /// One prefix a line.

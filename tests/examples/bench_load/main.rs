@@ -37,6 +37,7 @@ fn main() {
             .iter()
             .for_each(|&(size, rounds)| compare(size, rounds)),
         ["write", size, folder] => files::write(size.parse().expect("a size"), Path::new(folder)),
+        ["table", list] => child::table(Path::new(list)),
         ["trie", list] => child::trie(Path::new(list)),
         _ => panic!("no such part: {arguments:?}"),
     }
