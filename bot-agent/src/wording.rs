@@ -15,7 +15,7 @@ pub fn grouped(number: u128) -> String {
 
 /// `1 packet`, `0 packets`, `2,000 addresses`.
 pub fn many(count: u128, noun: &str) -> String {
-    let ending = match (count, noun.ends_with('s')) {
+    let ending = match (count, noun.ends_with(['s', 'x'])) {
         (1, _) => "",
         (_, true) => "es",
         (_, false) => "s",
@@ -26,6 +26,11 @@ pub fn many(count: u128, noun: &str) -> String {
 /// The same for what is counted in memory.
 pub fn many_of(count: usize, noun: &str) -> String {
     many(u128::try_from(count).unwrap_or(u128::MAX), noun)
+}
+
+/// A count with its digits in groups.
+pub fn grouped_of(count: usize) -> String {
+    grouped(u128::try_from(count).unwrap_or(u128::MAX))
 }
 
 /// The verb's form: `stays` for one, `stay` for all others.

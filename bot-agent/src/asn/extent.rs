@@ -49,14 +49,14 @@ impl Index {
 }
 
 /// All that a database has of an ASN or a country, in order of address; maybe nothing.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Extent<'a> {
     pub(super) v4: Part<'a, u32>,
     pub(super) v6: Part<'a, u128>,
 }
 
 /// One family of an [`Extent`].
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Part<'a, A> {
     pub(super) ranges: &'a [AsRange<A>],
     pub(super) places: &'a [u32],

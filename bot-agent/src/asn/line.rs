@@ -34,8 +34,8 @@ pub(super) enum Line<'a> {
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum Fault {
     /// Too few fields.
-    #[error("{0} fields where 3 or more are needed")]
-    Fields(usize),
+    #[error("fewer than 3 fields")]
+    Fields,
     /// Not an address.
     #[error("`{0}` is no address")]
     Address(String),
@@ -67,14 +67,15 @@ pub(super) fn separator(start: &[u8]) -> Separator {
     }
 }
 
-/// Whether a first line names columns: its first field has no digit, as every address has but `::`.
+/// Whether a first line names columns: three fields at least, and no digit in the first, as every
+/// address but `::` has one.
 pub(super) fn is_heading(line: &[u8], separator: Separator) -> bool {
-    let field = line.split(|byte| *byte == separator.byte()).next();
-    field.is_some_and(|field| {
-        !field
-            .iter()
-            .any(|byte| byte.is_ascii_digit() || *byte == b':')
-    })
+    let mut fields = line.split(|byte| *byte == separator.byte());
+    let names = |field: &[u8]| {
+        let addresses = |byte: &u8| byte.is_ascii_digit() || *byte == b':';
+        !field.iter().any(addresses)
+    };
+    fields.next().is_some_and(names) && fields.nth(1).is_some()
 }
 
 /// Reads a line without its end.
@@ -85,7 +86,7 @@ pub(super) fn parse(line: &[u8], separator: Separator) -> Result<Line<'_>, Fault
     let mut fields = line.splitn(4, |byte| *byte == separator.byte());
     let fields = [(); 4].map(|()| fields.next());
     let [Some(first), Some(last), Some(third), fourth] = fields else {
-        return Err(Fault::Fields(fields.iter().flatten().count()));
+        return Err(Fault::Fields);
     };
     let (asn, country, name) = match (separator, fourth) {
         (Separator::Comma, Some(name)) => (asn(third)?, None, name),
@@ -159,9 +160,9 @@ fn address(field: &[u8]) -> Result<IpAddr, Fault> {
 /// An ASN, with or without `AS` before it; nothing for 0.
 fn asn(field: &[u8]) -> Result<Option<Asn>, Fault> {
     let bare = bare(field);
-    let digits = match bare {
-        [b'A' | b'a', b'S' | b's', digits @ ..] => digits,
-        digits => digits,
+    let digits = match bare.split_first_chunk() {
+        Some((start @ [_, _], digits)) if start.eq_ignore_ascii_case(b"AS") => digits,
+        Some(_) | None => bare,
     };
     let number = Some(digits)
         .filter(|digits| digits.iter().all(u8::is_ascii_digit))
@@ -300,7 +301,7 @@ mod tests {
     #[test]
     fn what_is_wrong_with_a_line_is_named() {
         let fault = |line: &str| csv(line).unwrap_err().to_string();
-        assert_eq!(fault("nonsense"), "1 fields where 3 or more are needed");
+        assert_eq!(fault("nonsense"), "fewer than 3 fields");
         assert_eq!(fault("192.0.2.0,x,1,n"), "`x` is no address");
         assert_eq!(
             fault("192.0.2.0,::1,1,n"),
@@ -324,6 +325,7 @@ mod tests {
             assert_eq!(csv(line), Ok(Line::Nothing));
         }
         assert!(is_heading(b"start,end,asn,name", Separator::Comma));
+        assert!(!is_heading(b"nonsense", Separator::Comma));
         assert!(!is_heading(b"::,::1,1,x", Separator::Comma));
         assert!(!is_heading(b"1.0.0.0,1.0.0.1,1,x", Separator::Comma));
         assert_eq!(separator(b"# head\tx\n\n1.0.0.0,1,2"), Separator::Comma);

@@ -16,6 +16,7 @@ mod open;
 #[cfg(test)]
 mod properties;
 mod range;
+mod spans;
 #[cfg(test)]
 mod tests;
 mod text;
@@ -26,6 +27,7 @@ pub use self::{
     line::Fault,
     open::{Error, Format, Source, Tally},
     range::{AsRange, Bound},
+    spans::Spans,
 };
 
 /// What somebody hears who needs a database where none is configured.

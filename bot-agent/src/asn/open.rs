@@ -14,7 +14,7 @@ use super::{
     line::Fault,
     mmdb, text,
 };
-use crate::wording::grouped;
+use crate::wording::{grouped, many};
 
 /// Longest content of a file, unpacked. A table of the whole Internet has 35 MB; with cities 150.
 pub(super) const LONGEST: u64 = if cfg!(test) { 1 << 26 } else { 1 << 30 };
@@ -104,6 +104,17 @@ pub enum Error {
     Empty(PathBuf),
 }
 
+impl Format {
+    /// Stable name, as it stands in JSON.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Csv => "csv",
+            Self::Tsv => "tsv",
+            Self::Mmdb => "mmdb",
+        }
+    }
+}
+
 impl Tally {
     /// Everything that was an entry or should have been one.
     pub fn lines(&self) -> u64 {
@@ -127,6 +138,23 @@ impl Tally {
         if self.faults.len() < SHOWN {
             self.faults.push((line, fault));
         }
+    }
+}
+
+impl fmt::Display for Source {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            path,
+            format,
+            tally,
+        } = self;
+        let ranges = many(tally.entries.into(), "range");
+        write!(f, "{}: {format}, {ranges}", path.display())?;
+        if tally.bad > 0 {
+            let bad = many(tally.bad.into(), "line");
+            write!(f, ", {bad} cannot be read: {}", tally.complaint())?;
+        }
+        Ok(())
     }
 }
 

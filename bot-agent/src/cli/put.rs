@@ -16,6 +16,7 @@ use super::{
 use crate::{
     control::{
         client::Client,
+        network::NetworkView,
         protocol::{Put, Request, Response},
         view::{Changed, SHOWN_RULES},
     },
@@ -24,6 +25,7 @@ use crate::{
         duration::{self, DurationError},
         prefix::Prefix,
         rule::Scope,
+        subject::{Country, Subject},
         target::{Target, parse_list},
     },
 };
@@ -40,9 +42,14 @@ const WIDE_ENTRIES: usize = 1_000;
 )]
 #[derive(Args, Clone, Debug)]
 pub(super) struct PutArgs {
-    /// Addresses (192.0.2.7), networks (198.51.100.0/24) and ranges (192.0.2.7-192.0.2.19)
-    #[arg(value_name = "TARGET", required_unless_present = "from_file")]
+    /// Addresses (192.0.2.7), networks (198.51.100.0/24), ranges (192.0.2.7-192.0.2.19) and AS
+    /// numbers (AS64500)
+    #[arg(value_name = "TARGET", required_unless_present_any = ["from_file", "country"])]
     pub targets: Vec<String>,
+
+    /// Also everything in a country, by the letters of ISO 3166; may be repeated
+    #[arg(long, value_name = "XX")]
+    pub country: Vec<Country>,
 
     /// Also every target in FILE, one a line; # and ; begin comments; - is standard input. A long
     /// file is applied in parts of 10,000 entries, each of them as a whole or not at all
@@ -65,7 +72,8 @@ pub(super) struct PutArgs {
     #[arg(long, short = 'n')]
     pub dry_run: bool,
 
-    /// Also networks wider than /8 (IPv4) or /19 (IPv6), and addresses the agent protects
+    /// Also networks wider than /8 (IPv4) or /19 (IPv6), AS numbers and countries that are larger
+    /// still, and addresses the agent protects
     #[arg(long)]
     pub force: bool,
 
@@ -104,9 +112,12 @@ pub(super) fn run(
         })
     };
     let mut client = global.connect()?;
-    if is_wide(&targets) && !args.yes && !args.dry_run {
+    // How much an ASN or a country has, only the agent knows.
+    let wide = is_wide(&targets);
+    let named = targets.iter().any(|target| target.named().is_some());
+    if (wide || named) && !args.yes && !args.dry_run {
         let preview = send(&mut client, &targets, true, put)?;
-        if !confirmed(args, &preview)? {
+        if (wide || is_wide_of(&preview.networks)) && !confirmed(args, &preview)? {
             bail!("nothing was changed");
         }
     }
@@ -127,7 +138,10 @@ fn lifetime(text: &str) -> Result<Duration, String> {
 
 /// Every target named, from the command line and the file.
 pub(super) fn gather(args: &PutArgs) -> anyhow::Result<Vec<Target>> {
-    gather_from(&args.targets, args.from_file.as_deref())
+    let mut targets = gather_from(&args.targets, args.from_file.as_deref())?;
+    let countries = args.country.iter().copied().map(Subject::Country);
+    targets.extend(countries.map(Target::from));
+    Ok(targets)
 }
 
 /// Every target named, in order.
@@ -172,6 +186,15 @@ pub(super) fn is_wide(targets: &[Target]) -> bool {
         units = units.saturating_add(units_of(*prefix));
     }
     entries > WIDE_ENTRIES || units >= WIDE_UNITS
+}
+
+/// The same for ASNs and countries.
+fn is_wide_of(networks: &[NetworkView]) -> bool {
+    let units = networks.iter().map(|network| {
+        let v6 = network.addresses_v6 >> 64;
+        network.addresses_v4.saturating_add(v6)
+    });
+    networks.len() >= SHOWN_RULES || units.fold(0, u128::saturating_add) >= WIDE_UNITS
 }
 
 fn units_of(prefix: Prefix) -> u128 {
@@ -233,6 +256,10 @@ fn add(sum: &mut Changed, part: Changed) {
         all.extend(new);
         all.truncate(SHOWN_RULES);
     }
+    sum.networks.extend(part.networks);
+    sum.networks.truncate(SHOWN_RULES);
+    sum.notes.extend(part.notes);
+    sum.notes.truncate(SHOWN_RULES);
 }
 
 fn show_changed(changed: &Changed, output: Output, out: &mut dyn Write) -> anyhow::Result<()> {

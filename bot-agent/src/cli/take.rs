@@ -17,15 +17,23 @@ use crate::{
         view::{SHOWN_RULES, Taken},
     },
     exit_code::ExitCode,
+    rules::{
+        subject::{Country, Subject},
+        target::Target,
+    },
     wording::many_of,
 };
 
 /// Options of commands that take rules back.
 #[derive(Args, Clone, Debug)]
 pub(super) struct TakeArgs {
-    /// Addresses, networks and ranges, as they were given
-    #[arg(value_name = "TARGET", required_unless_present = "from_file")]
+    /// Addresses, networks, ranges and AS numbers, as they were given
+    #[arg(value_name = "TARGET", required_unless_present_any = ["from_file", "country"])]
     pub targets: Vec<String>,
+
+    /// Also the rule about a country, by the letters of ISO 3166; may be repeated
+    #[arg(long, value_name = "XX")]
+    pub country: Vec<Country>,
 
     /// Also every target in FILE, one a line; # and ; begin comments; - is standard input. A long
     /// file is applied in parts of 10,000 entries, each of them as a whole or not at all
@@ -44,7 +52,9 @@ pub(super) fn run(
     global: &Global,
     out: &mut dyn Write,
 ) -> anyhow::Result<Taken> {
-    let targets = gather_from(&args.targets, args.from_file.as_deref())?;
+    let mut targets = gather_from(&args.targets, args.from_file.as_deref())?;
+    let countries = args.country.iter().copied().map(Subject::Country);
+    targets.extend(countries.map(Target::from));
     let mut client = global.connect()?;
     let mut sum = Taken::default();
     let words = (!args.dry_run).then_some(("removed", "to remove the rest"));

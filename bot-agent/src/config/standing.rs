@@ -17,10 +17,11 @@ use crate::rules::{
 };
 
 /// One draft for each subject of each rule; of two for the same subject and action, the later.
-pub(super) fn rules(layers: &Layers) -> Result<Vec<Draft>, ConfigError> {
+/// Rules about ASNs and countries need a `database`.
+pub(super) fn rules(layers: &Layers, database: bool) -> Result<Vec<Draft>, ConfigError> {
     let mut rules: BTreeMap<(Subject, bool), (usize, Draft)> = BTreeMap::new();
     for (index, (rule, place, lines)) in layers.entries(|raw| &raw.rule).enumerate() {
-        for draft in drafts(rule, &place, lines)? {
+        for draft in drafts(rule, &place, lines, database)? {
             let blocks = draft.action == RuleAction::Block;
             rules.insert((draft.subject, blocks), (index, draft));
         }
@@ -31,7 +32,12 @@ pub(super) fn rules(layers: &Layers) -> Result<Vec<Draft>, ConfigError> {
 }
 
 /// One draft for each subject that a rule names.
-fn drafts(rule: &raw::Rule, place: &Place, lines: Lines<'_>) -> Result<Vec<Draft>, ConfigError> {
+fn drafts(
+    rule: &raw::Rule,
+    place: &Place,
+    lines: Lines<'_>,
+    database: bool,
+) -> Result<Vec<Draft>, ConfigError> {
     let action = *rule.action.get_ref();
     if action == RuleAction::Allow {
         let meaningless = [
@@ -72,6 +78,10 @@ fn drafts(rule: &raw::Rule, place: &Place, lines: Lines<'_>) -> Result<Vec<Draft
             .check_width(force)
             .map_err(|error| format!("{error}; if that is meant, say so with force = true"))
             .map_err(|error| wrong("source", &place, error))?;
+        if let Some(named) = target.named().filter(|_| !database) {
+            let message = format!("`{named}` needs a database: set `database` in [asn]");
+            return Err(wrong("source", &place, message));
+        }
         let scope = rule.scope.as_ref().map(|scope| *scope.get_ref());
         drafts.extend(target.subjects().map(|subject| Draft {
             subject,

@@ -34,12 +34,13 @@ fn the_example_says_the_defaults_as_it_is_and_uncommented() {
     assert_eq!(parse("").unwrap(), Config::default());
     assert_eq!(parse(EXAMPLE).unwrap(), Config::default());
     let all = parse(&uncommented()).unwrap();
-    assert_eq!(all.rules.len(), 3);
-    let without_rules = Config {
+    assert_eq!((all.rules.len(), all.lists.len()), (3, 1));
+    let without_rules_and_lists = Config {
         rules: Vec::new(),
+        lists: Vec::new(),
         ..all
     };
-    assert_eq!(without_rules, Config::default());
+    assert_eq!(without_rules_and_lists, Config::default());
 }
 
 #[test]
@@ -58,7 +59,7 @@ fn the_example_and_the_document_have_every_key() {
     let known: Vec<_> = known.collect();
     let standing: Vec<_> = found
         .iter()
-        .filter(|(table, _)| table != "rule")
+        .filter(|(table, _)| table != "rule" && table != "list")
         .cloned()
         .collect();
     assert_eq!(standing, known);
@@ -68,9 +69,15 @@ fn the_example_and_the_document_have_every_key() {
             "{key}"
         );
     }
+    for key in ["name", "file", "action", "scope"] {
+        assert!(
+            found.contains(&("list".to_owned(), key.to_owned())),
+            "{key}"
+        );
+    }
     for (table, key) in found {
-        let header = if table == "rule" {
-            "## [[rule]]".to_owned()
+        let header = if table == "rule" || table == "list" {
+            format!("## [[{table}]]")
         } else {
             format!("## [{table}]")
         };
@@ -94,8 +101,10 @@ fn the_document_and_the_example_state_the_same_defaults() {
             (key.chars().all(|c| c.is_ascii_lowercase() || c == '_')).then_some((value, key))
         })
     {
-        let in_rule = ["action", "source", "scope", "monitor", "force", "reason"].contains(&key);
-        if !in_rule && key != "socket" {
+        let of_many = [
+            "action", "file", "force", "monitor", "name", "reason", "scope", "source",
+        ];
+        if !of_many.contains(&key) && key != "socket" {
             let row = format!("| `{key}` | `{line}` |");
             assert!(
                 DOCUMENT.contains(&row),
@@ -268,9 +277,30 @@ fn rules_become_drafts() {
 }
 
 #[test]
+fn one_database_or_several() {
+    let paths = |files: &[(&str, &str)]| {
+        let databases = layered(files).unwrap().asn_databases;
+        let texts = databases.iter().map(|path| path.display().to_string());
+        texts.collect::<Vec<_>>()
+    };
+    let one = ("a.toml", "[asn]\ndatabase = \"/a\"\n");
+    let two = ("b.toml", "[asn]\ndatabase = [\"/b\", \"/c\", \"/b\"]\n");
+    let more = ("c.toml", "[asn]\ndatabase = [\"/d\", \"/c\"]\n");
+    assert_eq!(paths(&[one]), ["/a"]);
+    assert_eq!(paths(&[one, two]), ["/b", "/c"]);
+    assert_eq!(paths(&[two, more]), ["/b", "/c", "/d"]);
+    assert_eq!(paths(&[two, one]), ["/a"]);
+    assert_eq!(
+        refusal("[asn]\ndatabase = [\"asn.csv\"]\n"),
+        "bot-agent.toml:2: database: `asn.csv` is no absolute path"
+    );
+}
+
+#[test]
 fn rules_may_name_asns_and_countries() {
     let config = parse(
-        "[[rule]]\naction = \"block\"\nsource = [\"AS64500\", \"country:DE\", \"192.0.2.1\"]\n\
+        "[asn]\ndatabase = \"/var/lib/asn.csv\"\n\
+         [[rule]]\naction = \"block\"\nsource = [\"AS64500\", \"country:DE\", \"192.0.2.1\"]\n\
          [[rule]]\naction = \"block\"\nsource = \"AS64501\"\nscope = \"all\"\n\
          [[rule]]\naction = \"allow\"\nsource = \"AS64502\"\n",
     )
@@ -285,6 +315,10 @@ fn rules_may_name_asns_and_countries() {
         ("AS64502", Scope::All),
     ];
     assert!(rules.eq(expected.map(|(text, scope)| (text.to_owned(), scope))));
+    assert_eq!(
+        refusal("[[rule]]\naction = \"block\"\nsource = \"AS64500\"\n"),
+        "bot-agent.toml:3: source: `AS64500` needs a database: set `database` in [asn]"
+    );
     assert_eq!(
         refusal("[protect]\naddresses = [\"AS64500\"]\n"),
         "bot-agent.toml:2: addresses: `AS64500` is no address; only addresses can be protected"

@@ -7,13 +7,18 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::view::{Changed, Check, Interface, ModeView, RuleView, Status, Taken};
+pub use super::list::List;
+use super::{
+    list::Summary,
+    network::{AddressFacts, NetworkFacts},
+    view::{Changed, Check, Imported, Interface, ModeView, RuleView, Status, Taken},
+};
 pub use crate::rules::mode::Mode;
 use crate::{
     event::{Event, filter::Filter},
     rules::{
-        prefix::Prefix,
-        rule::{RuleAction, Scope},
+        record::Record,
+        rule::{RuleId, Scope},
     },
 };
 
@@ -32,6 +37,11 @@ pub const MAX_TARGETS: usize = 10_000;
 pub enum Request {
     /// Make allow rules.
     Allow(Put),
+    /// Who has an address, or what an ASN or a country has.
+    Asn {
+        /// An address, an ASN (`AS64500`) or a country (`country:DE`).
+        of: String,
+    },
     /// Filter an interface.
     Attach {
         /// Its name.
@@ -70,7 +80,9 @@ pub enum Request {
         #[serde(default)]
         iface: Option<String>,
     },
-    /// Rules, one `rule` line each, then `end`.
+    /// Make rules that were exported. Long ones come in parts.
+    Import(Import),
+    /// Rules, one `rule` line each, then `end`; or `summary`.
     List(List),
     /// Events, one `event` line each, then `end` unless following.
     Logs(Logs),
@@ -130,6 +142,24 @@ pub struct Put {
     pub dry_run: bool,
 }
 
+/// Rules to make as they were exported: all of them, or none.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Import {
+    /// The rules.
+    pub rules: Vec<Record>,
+    /// More of them follow in another request: these are only kept until then, or until the
+    /// connection ends.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more: bool,
+    /// How many rules of the same import came in requests before; 0 begins another import.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub before: usize,
+    /// Only say what would happen.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dry_run: bool,
+}
+
 /// Rules to take back.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
@@ -139,21 +169,6 @@ pub struct Take {
     /// Only say what would happen.
     #[serde(default, skip_serializing_if = "is_false")]
     pub dry_run: bool,
-}
-
-/// Which rules to list.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct List {
-    /// Only these.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub action: Option<RuleAction>,
-    /// Only rules that overlap this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub overlaps: Option<Prefix>,
-    /// Also what the agent protects by itself.
-    #[serde(default, skip_serializing_if = "is_false")]
-    pub protected: bool,
 }
 
 /// Which events to show.
@@ -191,6 +206,8 @@ pub enum XdpMode {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Response {
+    /// Who has an address.
+    Address(Box<AddressFacts>),
     /// Interfaces that are filtered now.
     Attached(Vec<Interface>),
     /// Rules were made, or would be.
@@ -201,13 +218,25 @@ pub enum Response {
     End {
         /// Items before this line.
         count: usize,
+        /// Rules may follow this one: it is the `after` of the next page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<RuleId>,
     },
     /// The request failed; nothing was changed unless the message says so.
     Error(Failure),
     /// An item: an event.
     Event(Box<Event>),
+    /// Rules are kept until the rest of them comes.
+    Gathered {
+        /// How many, together with those before.
+        count: usize,
+    },
+    /// Rules were imported, or would be.
+    Imported(Box<Imported>),
     /// The mode, after the change.
     Mode(ModeView),
+    /// What an ASN or a country has.
+    Network(Box<NetworkFacts>),
     /// Done; a sentence about it.
     Ok {
         /// The sentence.
@@ -217,6 +246,8 @@ pub enum Response {
     Rule(Box<RuleView>),
     /// The agent.
     Status(Box<Status>),
+    /// How many rules there are.
+    Summary(Summary),
     /// Rules were taken back, or would be.
     Taken(Box<Taken>),
     /// Versions.
@@ -283,6 +314,11 @@ impl Response {
         }
     }
 
+    /// The end of an answer of `count` items.
+    pub fn end(count: usize) -> Self {
+        Self::End { count, next: None }
+    }
+
     /// A failure.
     pub fn error(code: FailureCode, message: impl Into<String>) -> Self {
         Self::Error(Failure::new(code, message))
@@ -320,14 +356,25 @@ impl Version {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
-fn is_false(value: &bool) -> bool {
+pub(super) fn is_false(value: &bool) -> bool {
     !value
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Kind;
+    use crate::{
+        control::list::{Family, OriginName},
+        event::Kind,
+        rules::rule::RuleAction,
+    };
+
+    const RECORD: &str = r#"{"prefix":"192.0.2.7","action":"block","scope":"all","monitor":false,"forced":false,"until":"2026-11-29T18:00:00Z","reason":"","origin":"operator","created":"2026-11-22T18:00:00Z","line":17}"#;
 
     fn parse(line: &str) -> Request {
         serde_json::from_str(line).unwrap()
@@ -355,6 +402,12 @@ mod tests {
                 dry_run: false,
             }),
             r#"{"command":"block","targets":["198.51.100.0/24","2001:db8::1-2001:db8::9"],"seconds":14400,"reason":"scraper","monitor":true,"scope":"services"}"#,
+        );
+        is(
+            &Request::Asn {
+                of: "AS64500".into(),
+            },
+            r#"{"command":"asn","of":"AS64500"}"#,
         );
         is(
             &Request::Unblock(Take {
@@ -388,6 +441,27 @@ mod tests {
                 },
             }),
             r#"{"command":"logs","follow":true,"since_seconds":600,"filter":{"events":["hello","would_drop"],"src":"198.51.100.0/24","ja4":"t13*"}}"#,
+        );
+        is(
+            &Request::List(List {
+                action: Some(RuleAction::Block),
+                origin: Some(OriginName::Operator),
+                family: Some(Family::V6),
+                within: Some("2001:db8::/32".parse().unwrap()),
+                after: Some(RuleId(1_000)),
+                limit: Some(1_000),
+                ..List::default()
+            }),
+            r#"{"command":"list","action":"block","origin":"operator","family":6,"within":"2001:db8::/32","after":1000,"limit":1000}"#,
+        );
+        is(
+            &Request::Import(Import {
+                rules: vec![serde_json::from_str(RECORD).unwrap()],
+                more: true,
+                before: 4_000,
+                dry_run: false,
+            }),
+            &format!(r#"{{"command":"import","rules":[{RECORD}],"more":true,"before":4000}}"#),
         );
         is(
             &Request::Attach {
@@ -433,6 +507,8 @@ mod tests {
             (r#"{"command":"bloc","targets":[]}"#, "bloc"),
             (r#"{"command":"block","targets":[],"durtion":4}"#, "durtion"),
             (r#"{"command":"mode","sett":"enforce"}"#, "sett"),
+            (r#"{"command":"list","famly":4}"#, "famly"),
+            (r#"{"command":"import","rules":[],"dryrun":true}"#, "dryrun"),
             (r#"{"command":"logs","filter":{"source":"::1"}}"#, "source"),
             (r#"{"targets":[]}"#, "command"),
         ] {
@@ -448,7 +524,18 @@ mod tests {
                 Response::error(FailureCode::ForeignProgram, "eth0 is taken"),
                 r#"{"error":{"code":"foreign_program","message":"eth0 is taken"}}"#,
             ),
-            (Response::End { count: 3 }, r#"{"end":{"count":3}}"#),
+            (
+                Response::End {
+                    count: 1_000,
+                    next: Some(RuleId(1_017)),
+                },
+                r#"{"end":{"count":1000,"next":1017}}"#,
+            ),
+            (
+                Response::Gathered { count: 4_000 },
+                r#"{"gathered":{"count":4000}}"#,
+            ),
+            (Response::end(3), r#"{"end":{"count":3}}"#),
             (
                 Response::Ok {
                     message: "done".into(),

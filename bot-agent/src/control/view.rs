@@ -9,8 +9,12 @@ use bot_common::abi::counter::{Counter, Hits};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::protocol::Mode;
+use super::{
+    network::{Announced, DatabaseView, NetworkView},
+    protocol::Mode,
+};
 use crate::rules::{
+    prefix::Prefix,
     rule::{Rule, RuleAction, RuleId, Scope},
     subject::{self, Subject},
     time::Now,
@@ -80,6 +84,35 @@ pub struct Changed {
     pub protected: Vec<RuleView>,
     /// The rules, the first 100.
     pub rules: Vec<RuleView>,
+    /// The ASNs and countries that they are about, the first 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<NetworkView>,
+    /// What else to know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// What became of rules that were imported, or would.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Imported {
+    /// Nothing was changed.
+    pub dry_run: bool,
+    /// New rules.
+    pub added: usize,
+    /// Rules that took the place of another one about the same.
+    pub replaced: usize,
+    /// Rules that there are already, just like that.
+    pub unchanged: usize,
+    /// Left out: their time is over.
+    pub expired: usize,
+    /// Left out: they are not an operator's.
+    pub others: usize,
+    /// Left out: a later one is about the same.
+    pub repeated: usize,
+    /// Protected addresses that stop being protected (`forced`), the first 100.
+    pub protected: Vec<RuleView>,
+    /// The new rules, the first 100.
+    pub rules: Vec<RuleView>,
 }
 
 /// Rules that were taken back, or would be.
@@ -137,6 +170,9 @@ pub struct Check {
     pub effect: Effect,
     /// Whether its packets are dropped in enforce mode; what the exit code says.
     pub blocked: bool,
+    /// Who has the address; nothing: not known, or there is no ASN database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<Announced>,
     /// The mode.
     pub mode: ModeView,
     /// The rule that decides; nothing: none covers the address, or only the agent knows it.
@@ -146,8 +182,22 @@ pub struct Check {
     pub kernel: Vec<KernelVerdict>,
     /// The other rules that cover the address, strongest first.
     pub beneath: Vec<RuleView>,
+    /// The entries of lists that cover the address, strongest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<ListedView>,
     /// What else to know.
     pub notes: Vec<String>,
+}
+
+/// An entry of a list.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ListedView {
+    /// The list's name.
+    pub list: String,
+    /// The entry.
+    pub prefix: Prefix,
+    /// Whether it decides.
+    pub decides: bool,
 }
 
 /// An entry of the kernel's verdict table.
@@ -230,8 +280,17 @@ pub struct Status {
     /// How many rules there are; nothing: only the agent knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<RuleCounts>,
+    /// The ASN database; nothing: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asn: Option<DatabaseView>,
     /// Packet counters by family and name.
     pub counters: BTreeMap<String, BTreeMap<String, HitsView>>,
+    /// The kernel's table; nothing: only the agent knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<TableView>,
+    /// The lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<ListView>,
     /// Ports; nothing: only the agent knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports: Option<PortsView>,
@@ -250,6 +309,36 @@ pub struct AgentView {
     pub since: Timestamp,
     /// Its configuration file.
     pub config: String,
+}
+
+/// The kernel's table, and how full it is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct TableView {
+    /// Prefixes that rules and lists name.
+    pub prefixes: usize,
+    /// `[tables] prefixes`.
+    pub max_prefixes: usize,
+    /// Verdict ids in use.
+    pub verdicts: usize,
+    /// `[tables] verdicts`.
+    pub max_verdicts: usize,
+    /// Bytes of the generation in force.
+    pub bytes: u64,
+    /// Of these, bytes in use.
+    pub used_bytes: u64,
+    /// Differences between the policy and the kernel that were found and mended; there should be none.
+    pub repairs: u64,
+}
+
+/// A list.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ListView {
+    /// Its name.
+    pub name: String,
+    /// Prefixes.
+    pub entries: usize,
+    /// What its entries matched so far, where they decided.
+    pub hits: HitsView,
 }
 
 /// How many rules there are.

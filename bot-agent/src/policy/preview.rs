@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::precedence::Precedence;
+use super::precedence::{Place, Precedence};
 use crate::rules::{
     prefix::Prefix,
     rule::{Rule, RuleAction},
@@ -25,15 +25,15 @@ pub struct Impact<'a> {
 /// as those of a [`crate::rules::target::Target`] do not.
 pub fn impact<'a>(rules: &'a RuleSet, prefixes: &[Prefix], forced: bool, now: Now) -> Impact<'a> {
     let exempts = |rule: &&Rule| {
-        let protected = Precedence::of(rule) == Precedence::Protected;
+        let protected = Precedence::of(rule).place == Place::Protected;
         rule.action == RuleAction::Allow && rule.is_live(now) && !(forced && protected)
     };
     let mut found: BTreeMap<_, &Rule> = BTreeMap::new();
     let (mut addresses, mut exempt) = (0u128, 0u128);
     for prefix in prefixes {
         addresses = addresses.saturating_add(prefix.size());
-        let above: Vec<&Rule> = rules.covering(*prefix).filter(exempts).collect();
-        let within: Vec<&Rule> = rules.within(*prefix).filter(exempts).collect();
+        let above: Vec<&Rule> = rules.allows_covering(*prefix).filter(exempts).collect();
+        let within: Vec<&Rule> = rules.allows_within(*prefix).filter(exempts).collect();
         if above.is_empty() {
             // In order, so what the last counted prefix covers is counted already.
             let mut counted: Option<Prefix> = None;
