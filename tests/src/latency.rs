@@ -10,10 +10,11 @@ use std::{
 
 use aya::{
     Ebpf, EbpfLoader, TestRun,
-    maps::{Array, Map, MapData},
+    maps::{Array, ArrayOfMaps, Map, MapData},
     programs::{TestRunOptions, Xdp},
 };
-use bot_common::address::Address;
+use bot_agent::datapath::generation::Generation;
+use bot_common::{abi::names, address::Address};
 
 use crate::lists::Family;
 
@@ -22,6 +23,8 @@ use crate::lists::Family;
 pub enum Store {
     /// The walk alone: an address is loaded and taken for the answer.
     Nothing,
+    /// The verdict table.
+    Table,
     /// `BPF_MAP_TYPE_LPM_TRIE`.
     Trie(Family),
 }
@@ -30,6 +33,7 @@ impl Store {
     const fn program(self) -> &'static str {
         match self {
             Self::Nothing => "walk_nothing",
+            Self::Table => "walk_table",
             Self::Trie(Family::V4) => "walk_trie_v4",
             Self::Trie(Family::V6) => "walk_trie_v6",
         }
@@ -41,6 +45,7 @@ pub struct Latency {
     ebpf: Ebpf,
     addresses: Array<MapData, [u64; 2]>,
     walk: Array<MapData, [u32; 4]>,
+    table: ArrayOfMaps<MapData, MapData>,
     count: u32,
 }
 
@@ -63,10 +68,11 @@ impl Latency {
                 .load()
                 .unwrap_or_else(|error| panic!("{name}: {error:?}"));
         }
-        let mut array = |name| ebpf.take_map(name).unwrap_or_else(|| panic!("map {name}"));
+        let mut map = |name| ebpf.take_map(name).unwrap_or_else(|| panic!("map {name}"));
         Self {
-            addresses: array("ADDRESSES").try_into().expect("an array"),
-            walk: array("WALK").try_into().expect("an array"),
+            addresses: map("ADDRESSES").try_into().expect("an array"),
+            walk: map("WALK").try_into().expect("an array"),
+            table: map(names::MAP_TABLE).try_into().expect("a map of maps"),
             ebpf,
             count: 0,
         }
@@ -82,6 +88,13 @@ impl Latency {
             Some(Map::LpmTrie(map)) => map.fd().as_fd(),
             _ => panic!("no trie {name}"),
         }
+    }
+
+    /// Puts a generation in force; it lives on without the caller's mapping.
+    pub fn publish(&mut self, generation: &Generation) {
+        self.table
+            .set(0, generation.map(), 0)
+            .expect("the generation is put in force");
     }
 
     /// Says what is looked up (65,536 addresses at most).

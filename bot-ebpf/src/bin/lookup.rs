@@ -18,22 +18,21 @@
     reason = "the xdp macro generates undocumented functions"
 )]
 
+#[path = "../table.rs"]
+mod table;
+
 use aya_ebpf::{
     bindings::{BPF_F_NO_PREALLOC, xdp_action},
-    btf_maps,
     cty::{c_long, c_void},
     helpers::generated::bpf_loop,
-    macros::{btf_map, map, xdp},
+    macros::{map, xdp},
     maps::{
         Array,
         lpm_trie::{Key, LpmTrie},
     },
     programs::XdpContext,
 };
-use bot_common::{
-    address::Address,
-    table::{self, LINE_WORDS, Line, Lines},
-};
+use bot_common::address::Address;
 
 /// What is looked up: 16 octets each in network order, IPv4 mapped.
 #[map]
@@ -49,39 +48,6 @@ static TRIE_V4: LpmTrie<[u8; 4], u32> = LpmTrie::with_max_entries(1, BPF_F_NO_PR
 
 #[map]
 static TRIE_V6: LpmTrie<[u8; 16], u32> = LpmTrie::with_max_entries(1, BPF_F_NO_PREALLOC);
-
-/// BPF_F_MMAPABLE and BPF_F_INNER_MAP.
-const FLAGS: usize = 0x400 | 0x1000;
-
-type Generation = btf_maps::Array<[u64; LINE_WORDS], 1, FLAGS>;
-
-#[btf_map]
-static TABLE: btf_maps::ArrayOfMaps<Generation, 1> = btf_maps::ArrayOfMaps::new();
-
-/// The generation that a walk reads.
-struct Current<'a>(&'a Generation);
-
-impl Lines for Current<'_> {
-    type Line = KernelLine;
-
-    #[inline(always)]
-    fn line(&self, index: u32) -> Option<KernelLine> {
-        self.0.get_ptr(index).map(|line| KernelLine(line.cast()))
-    }
-}
-
-#[derive(Clone, Copy)]
-struct KernelLine(*const u64);
-
-impl Line for KernelLine {
-    #[inline(always)]
-    fn word(self, index: usize) -> u64 {
-        // SAFETY: inside a map value of eight words.
-        let word = unsafe { self.0.add(index & (LINE_WORDS - 1)) };
-        // SAFETY: aligned and inside, as above.
-        unsafe { word.read_volatile() }
-    }
-}
 
 /// Something that answers an address with a number.
 trait Store {
@@ -130,10 +96,10 @@ impl Store for Table {
     fn lookup(address: [u64; 2]) -> u32 {
         // SAFETY: sixteen octets, whatever they are.
         let octets = unsafe { core::mem::transmute::<[u64; 2], [u8; 16]>(address) };
-        let Some(generation) = TABLE.get(0) else {
+        let Some(lines) = table::current() else {
             return 0;
         };
-        table::lookup(&Current(generation), &Address::from_v6(octets)).get()
+        bot_common::table::lookup(&lines, &Address::from_v6(octets)).get()
     }
 }
 

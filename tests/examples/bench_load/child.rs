@@ -11,10 +11,10 @@ use bot_agent::{
     datapath::{Datapath, Options, PinFolder, object::OBJECT},
     host::clock,
     policy::{self, Enforced, Inputs, Limits, List, ListId, ListKind, Score, Tiers},
-    rules::{prefix::Prefix, set::RuleSet},
+    rules::{prefix::Prefix, rule::Scope, set::RuleSet},
     table::Image,
 };
-use bot_common::abi::verdict::{Action, Scope, VerdictId};
+use bot_common::abi::verdict::{Action, VerdictId};
 use bot_tests::{
     bpf,
     bpffs::BpfFs,
@@ -61,6 +61,7 @@ pub(crate) fn table(list: &Path) {
         rules: &RuleSet::default(),
         lists: &[list],
         tiers: Tiers::default(),
+        database: None,
     };
     let now = clock::now();
     let compiled = policy::compile(&inputs, now);

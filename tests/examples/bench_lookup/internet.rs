@@ -59,5 +59,5 @@ impl Internet {
 
 /// There are more origins than ids: some share one.
 fn id(asn: Asn) -> u32 {
-    asn.get() % 65_535 + 1
+    asn.number() % 65_535 + 1
 }

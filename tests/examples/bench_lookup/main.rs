@@ -16,6 +16,7 @@ mod internet;
 mod program;
 mod rival;
 
+use bot_common::address::Address;
 use bot_tests::{
     figures::{Figure, median},
     latency::{Latency, Store},
@@ -42,7 +43,9 @@ fn main() {
             let case = Case::new(family, "", entries, space.clone());
             case.measure(&Workload::ALL);
             if family == Family::V4 && size == SIZES[1] {
-                program::measure(&case.entries);
+                let [hit, miss] =
+                    [Workload::Hot, Workload::Miss].map(|kind| case.addresses(kind)[0].to_ip());
+                program::measure(&case.entries, hit, miss);
             }
         }
         if let Some(internet) = &internet {
@@ -92,15 +95,19 @@ impl Case {
         }
     }
 
+    fn addresses(&self, workload: Workload) -> Vec<Address> {
+        let Self {
+            entries,
+            space,
+            reference,
+            ..
+        } = self;
+        lists::workload(workload, entries, space, reference, SEED + 1)
+    }
+
     fn time(&self, latency: &mut Latency, workload: Workload) {
         let stores = [Store::Table, Store::Trie(self.family)];
-        let addresses = lists::workload(
-            workload,
-            &self.entries,
-            &self.space,
-            &self.reference,
-            SEED + 1,
-        );
+        let addresses = self.addresses(workload);
         latency.addresses(&addresses);
         for (index, address) in (0..).zip(&addresses) {
             let right = self.reference.lookup(lists::number(address.to_ip()));

@@ -1,29 +1,28 @@
 //! What one packet costs in the whole program, with an empty table and with a full one. The same
 //! packet again and again, so its lines of the table are in the cache.
 
+use std::net::IpAddr;
+
 use bot_common::abi::verdict::{Action, Verdict};
 use bot_tests::{
     figures::{Figure, median},
     frame::{Frame, flag},
     kernel::{Entry, Kernel},
-    lists::{self, Entry as Listed, Family, VERDICTS},
+    lists::{Entry as Listed, Family, VERDICTS},
 };
 
 use crate::{ROUNDS, rival};
 
 const REPEAT: u32 = 200_000;
 
-/// IPv4 entries; there must be a host among them, and an address that none of them covers.
-pub(crate) fn measure(entries: &[Listed], unlisted: &str) {
-    let host = entries.iter().find(|entry| entry.bits == 128);
-    let listed = lists::address(host.expect("a host").first).to_ip();
-    let data = |src: &str| {
-        Frame::from(src)
+/// IPv4 entries, an address that they cover, and one that they do not.
+pub(crate) fn measure(entries: &[Listed], listed: IpAddr, unlisted: IpAddr) {
+    let [listed, unlisted] = [listed, unlisted].map(|source| {
+        Frame::from(&source.to_string())
             .tcp(443, flag::DATA)
             .payload(&[0; 200])
             .bytes()
-    };
-    let (listed, unlisted) = (data(&listed.to_string()), data(unlisted));
+    });
     let mut empty = Kernel::load();
     let mut full = Kernel::load();
     for kernel in [&mut empty, &mut full] {

@@ -30,7 +30,7 @@ pub(crate) fn table(latency: &mut Latency, family: Family, entries: &[Entry]) ->
     let lines = image.lines();
     let generation = Generation::make(lines).expect("a generation");
     let table = Table::install(generation, image).expect("it fits");
-    latency.publish(table.memory().map());
+    latency.publish(table.memory());
     Filled {
         bytes: u64::from(lines) * 64,
         time: begin.elapsed(),
