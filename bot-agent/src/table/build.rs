@@ -2,14 +2,14 @@
 
 use std::mem;
 
-use bot_common::table::slot::{self, PAGES, RUNS};
+use bot_common::table::slot::{self, FAN_LINES, PAGES, RUNS};
 
 use super::{
     Full,
     cell::Cell,
     page::{self, Entry, RunPages, SlotPages, TailPages, Words},
     range::{self, Range},
-    row::{self, Part, Run},
+    row::{self, Part, Run, Span},
 };
 
 /// Where blocks go.
@@ -22,6 +22,10 @@ pub(super) trait Arena {
 
 /// Highest cell of 16 bits.
 const LAST_CELL: u64 = 0xffff;
+
+/// Pages in a row that cost as many lines make room for a fan: what a fan takes itself, and as
+/// much again. It also bounds what is written anew for a change.
+const FAN_FROM: usize = 64;
 
 /// Makes blocks of ranges. The memory for lines in the making is used again and again.
 pub(super) struct Builder<'a, A> {
@@ -44,14 +48,14 @@ impl<'a, A: Arena> Builder<'a, A> {
         if let [run] = runs {
             return Ok(slot::leaf(run.value));
         }
-        let n = row::best::<_, RunPages>(runs);
+        let n = row::best::<_, RunPages>(runs, Span::ALL).n;
         let mut block = mem::take(&mut self.block);
         block.clear();
-        row::write::<_, RunPages, Full>(&mut block, runs, n, |id, _| Ok(id.into()))?;
+        row::write::<_, RunPages, Full>(&mut block, runs, Span::ALL, n, |id, _| Ok(id.into()))?;
         let placed = self.place::<RunPages>(&mut block);
         self.block = block;
         let (line, count) = placed?;
-        Ok(slot::pages(RUNS, line, count, n))
+        Ok(slot::pages(RUNS, line, count, n, Span::ALL.shift(n)))
     }
 
     /// The cell of an IPv6 prefix of `bits` (16, 32, 48 or 64) from `start` on. `ranges` are those
@@ -140,32 +144,76 @@ impl<'a, A: Arena> Builder<'a, A> {
         }
         match lone(runs, bits) {
             Some(lone) => Ok(lone),
-            None => Ok(Cell::Block(self.pages(runs, bits)?)),
+            None => Ok(Cell::Block(self.pages_or_fan(runs, bits)?)),
         }
     }
 
-    /// The slot of a block of pages for the cells within an IPv6 prefix of `bits`.
-    fn pages(&mut self, runs: &[Run<Cell>], bits: u32) -> Result<u64, Full> {
+    /// The slot of a block for the cells within an IPv6 prefix of `bits`: pages, or a fan with
+    /// pages where they are many.
+    fn pages_or_fan(&mut self, runs: &[Run<Cell>], bits: u32) -> Result<u64, Full> {
+        match self.pages(runs, Span::ALL, bits, FAN_FROM)? {
+            Some(slot) => Ok(slot),
+            None => self.fan(runs, bits),
+        }
+    }
+
+    fn fan(&mut self, runs: &[Run<Cell>], bits: u32) -> Result<u64, Full> {
+        let mut fan = [Words::default(); FAN_LINES as usize];
+        for (nth, word) in (0..).zip(fan.iter_mut().flatten()) {
+            *word = self.blade(runs, Span::blade(nth), bits)?;
+        }
+        let line = self.arena.reserve(FAN_LINES)?;
+        self.arena.write(line, &fan);
+        Ok(slot::fan(line))
+    }
+
+    /// The slot of a fan for the cells of a span within an IPv6 prefix of `bits`.
+    pub(super) fn blade(&mut self, runs: &[Run<Cell>], span: Span, bits: u32) -> Result<u64, Full> {
+        let runs = row::between(runs, span.first, span.last());
+        if let [run] = runs
+            && let Cell::Leaf(id) = run.value
+        {
+            return Ok(slot::leaf(id));
+        }
+        Ok(self.pages(runs, span, bits, usize::MAX)?.unwrap_or(0))
+    }
+
+    /// The slot of a row of pages for the cells of a span within an IPv6 prefix of `bits`, unless
+    /// it costs `limit` lines or more.
+    fn pages(
+        &mut self,
+        runs: &[Run<Cell>],
+        span: Span,
+        bits: u32,
+        limit: usize,
+    ) -> Result<Option<u64>, Full> {
+        let is_plain = runs.iter().all(|run| matches!(run.value, Cell::Leaf(_)));
+        let plan = if is_plain {
+            row::best::<_, RunPages>(runs, span)
+        } else {
+            row::best::<_, SlotPages>(runs, span)
+        };
+        let n = plan.n;
+        if plan.cost >= limit {
+            return Ok(None);
+        }
         let mut block = mem::take(&mut self.block);
         block.clear();
-        let is_plain = runs.iter().all(|run| matches!(run.value, Cell::Leaf(_)));
-        let (kind, n, placed) = if is_plain {
-            let n = row::best::<_, RunPages>(runs);
-            row::write::<_, RunPages, _>(&mut block, runs, n, |cell, _| match cell {
+        let (kind, placed) = if is_plain {
+            row::write::<_, RunPages, _>(&mut block, runs, span, n, |cell, _| match cell {
                 Cell::Leaf(id) => Ok(id.into()),
                 Cell::Tail { .. } | Cell::Skip { .. } | Cell::Block(_) => Ok(0),
             })?;
-            (RUNS, n, self.place::<RunPages>(&mut block))
+            (RUNS, self.place::<RunPages>(&mut block))
         } else {
-            let n = row::best::<_, SlotPages>(runs);
-            row::write::<_, SlotPages, _>(&mut block, runs, n, |cell, base| {
+            row::write::<_, SlotPages, _>(&mut block, runs, span, n, |cell, base| {
                 self.slot(cell, base, bits + 16)
             })?;
-            (PAGES, n, self.place::<SlotPages>(&mut block))
+            (PAGES, self.place::<SlotPages>(&mut block))
         };
         self.block = block;
         let (line, count) = placed?;
-        Ok(slot::pages(kind, line, count, n))
+        Ok(Some(slot::pages(kind, line, count, n, span.shift(n))))
     }
 
     /// The slot of a cell of an IPv6 prefix of `bits` in a page with this base id. Where the page's base id is not
@@ -175,7 +223,7 @@ impl<'a, A: Arena> Builder<'a, A> {
             return Ok(slot);
         }
         let runs = inside(cell, bits);
-        self.pages(&runs, bits)
+        self.pages_or_fan(&runs, bits)
     }
 
     /// The cell of a /64 from `start` on.

@@ -29,7 +29,7 @@ pub(super) enum Cell {
         /// The id of the rest.
         beside: u16,
     },
-    /// A slot of kind [`slot::PAGES`], [`slot::RUNS`] or [`slot::HALF`], or a malformed one.
+    /// A slot of kind [`slot::PAGES`], [`slot::RUNS`], [`slot::FAN`] or [`slot::HALF`], or a malformed one.
     Block(u64),
 }
 

@@ -19,8 +19,8 @@ mod page;
 mod range;
 mod row;
 mod shared;
-//#[cfg(test)]
-//mod tests;
+#[cfg(test)]
+mod tests;
 mod update;
 mod view;
 mod walk;

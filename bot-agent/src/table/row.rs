@@ -1,7 +1,5 @@
 //! Rows of pages: how many pages the runs over 16 bits are spread over, and their block.
 
-use bot_common::table::slot::MAX_ROW;
-
 use super::page::{self, Entry, Shape, Words};
 
 /// Keys that have the same value, from `start` up to the next run (or the last key).
@@ -115,12 +113,51 @@ impl<'a, V: Value> Part<'a, V> {
     }
 }
 
-/// The parts of runs over 16 bits that a row of `1 << n` pages has.
-fn parts<V: Value>(runs: &[Run<V>], n: u32) -> impl Iterator<Item = Part<'_, V>> {
-    let width = 0x1_0000_u64 >> n;
+/// The keys that a row is about: all of the 16 bits, or those of one slot of a fan.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Span {
+    pub(super) first: u64,
+    /// Log2 of their number.
+    pub(super) bits: u32,
+}
+
+impl Span {
+    /// All keys of 16 bits.
+    pub(super) const ALL: Self = Self { first: 0, bits: 16 };
+
+    /// The keys of slot `nth` of a fan.
+    pub(super) fn blade(nth: u64) -> Self {
+        Self {
+            first: nth << 8,
+            bits: 8,
+        }
+    }
+
+    /// The last key.
+    pub(super) fn last(self) -> u64 {
+        self.first + (1 << self.bits) - 1
+    }
+
+    /// By how much keys are shifted to give the page in a row of `1 << n`.
+    pub(super) fn shift(self, n: u32) -> u32 {
+        // Where there is one page, every shift will do.
+        if n == 0 { 0 } else { self.bits - n }
+    }
+
+    /// Log2 of the longest row.
+    fn longest(self) -> u32 {
+        // Pages of eight keys.
+        self.bits - 3
+    }
+}
+
+/// The parts of runs that a row of `1 << n` pages has. The runs begin at or before the span.
+fn parts<V: Value>(runs: &[Run<V>], span: Span, n: u32) -> impl Iterator<Item = Part<'_, V>> {
+    let width = 1_u64 << (span.bits - n);
     let mut rest = runs;
     (0..1_u64 << n).map(move |nth| {
-        let (first, last) = (nth * width, (nth + 1) * width - 1);
+        let first = span.first + nth * width;
+        let last = first + width - 1;
         let begun = rest.iter().take_while(|run| run.start <= last).count();
         let part = Part::new(rest.get(..begun).unwrap_or_default(), first, last);
         // The last run goes on in the next part, unless one begins there.
@@ -135,19 +172,44 @@ fn parts<V: Value>(runs: &[Run<V>], n: u32) -> impl Iterator<Item = Part<'_, V>>
     })
 }
 
-/// Longest row: pages of eight keys.
-const LONGEST: u32 = 13;
-const _: () = assert!(LONGEST <= MAX_ROW);
+/// A way to write runs: a row of `1 << n` pages.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Plan {
+    pub(super) n: u32,
+    /// Lines that it takes, and then some.
+    pub(super) cost: usize,
+}
 
-/// What a row costs, in lines: those it takes, and a line for every four entries that a lookup
-/// reaches only through an index (a cache line more each time).
-fn cost<V: Value, S: Shape>(runs: &[Run<V>], n: u32, limit: usize) -> usize {
+/// The row that costs least.
+pub(super) fn best<V: Value, S: Shape>(runs: &[Run<V>], span: Span) -> Plan {
+    // Rows of less than an eighth of the pages needed are not worth a look.
+    let least = runs.len() / (S::ENTRIES * 8);
+    let mut best = Plan {
+        n: 0,
+        cost: usize::MAX,
+    };
+    let least = least.checked_ilog2().unwrap_or(0).min(span.longest());
+    for n in least..=span.longest() {
+        if 1 << n >= best.cost {
+            break;
+        }
+        let cost = cost::<V, S>(runs, span, n, best.cost);
+        if cost < best.cost {
+            best = Plan { n, cost };
+        }
+    }
+    best
+}
+
+/// What a row costs, in lines: those it takes, and one more for each entry that a lookup reaches
+/// only through an index, which is a cache line more each time.
+fn cost<V: Value, S: Shape>(runs: &[Run<V>], span: Span, n: u32, limit: usize) -> usize {
     let mut cost = 0;
-    for part in parts(runs, n) {
+    for part in parts(runs, span, n) {
         let entries = part.len();
         cost += page::pages_for::<S>(entries);
         if entries > S::ENTRIES {
-            cost += entries / 4;
+            cost += entries;
         }
         if cost >= limit {
             break;
@@ -156,34 +218,18 @@ fn cost<V: Value, S: Shape>(runs: &[Run<V>], n: u32, limit: usize) -> usize {
     cost
 }
 
-/// The row with the least cost: log2 of its pages.
-pub(super) fn best<V: Value, S: Shape>(runs: &[Run<V>]) -> u32 {
-    // Rows of less than a quarter of the pages needed are not worth a look.
-    let least = runs.len() / (S::ENTRIES * 8);
-    let mut best = (usize::MAX, 0);
-    for n in least.checked_ilog2().unwrap_or(0)..=LONGEST {
-        if 1 << n >= best.0 {
-            break;
-        }
-        let cost = cost::<V, S>(runs, n, best.0);
-        if cost < best.0 {
-            best = (cost, n);
-        }
-    }
-    best.1
-}
-
-/// Writes runs as a block of pages to `block`, which is empty. `word` makes the word of an entry from a value and the
-/// page's base id.
+/// Writes runs as a row of `1 << n` pages to `block`, which is empty. `word` makes the word of an
+/// entry from a value and the page's base id.
 pub(super) fn write<V: Value, S: Shape, E>(
     block: &mut Vec<Words>,
     runs: &[Run<V>],
+    span: Span,
     n: u32,
     mut word: impl FnMut(V, u16) -> Result<u64, E>,
 ) -> Result<(), E> {
     block.resize(1 << n, Words::default());
     let mut entries = Vec::new();
-    for (top, part) in parts(runs, n).enumerate() {
+    for (top, part) in parts(runs, span, n).enumerate() {
         entries.clear();
         let mut failed = None;
         part.each(|key, is_exact, value| {
@@ -207,4 +253,11 @@ pub(super) fn write<V: Value, S: Shape, E>(
         page::write::<S>(block, top, part.base, &entries);
     }
     Ok(())
+}
+
+/// The runs that hold for `first..=last`: the first begins at or before it.
+pub(super) fn between<V>(runs: &[Run<V>], first: u64, last: u64) -> &[Run<V>] {
+    let from = runs.partition_point(|run| run.start <= first);
+    let to = runs.partition_point(|run| run.start <= last);
+    runs.get(from.saturating_sub(1)..to).unwrap_or_default()
 }

@@ -5,7 +5,10 @@ use std::sync::atomic::AtomicU64;
 use bot_common::{
     abi::verdict::VerdictId,
     address::Address,
-    table::{self, FilterV6, MAX_LINES, ROOT_V4, ROOT_V6, slot},
+    table::{
+        self, FilterV6, MAX_LINES, ROOT_V4, ROOT_V6,
+        slot::{self, FAN, FAN_LINES},
+    },
 };
 
 use super::{
@@ -16,7 +19,7 @@ use super::{
     memory::Memory,
     page::Words,
     range::{self, Range, Ranges, Region, clip, intersecting, runs_v4, splice, tidy},
-    row::{self, Run},
+    row::{self, Run, Span},
     shared::Shared,
     view,
     walk::{Walk, index_v6, root_slot},
@@ -315,13 +318,63 @@ impl<'a> Change<'a> {
             new.drain(..outside.saturating_sub(1));
             new
         };
-        let all = with_runs(&self.walk().cells(cell, bits, (0, 0xffff)), keys, &new);
+        if let Cell::Block(fan) = cell
+            && slot::kind(fan) == FAN
+        {
+            return self.rewrite_fan(fan, bits, keys, &new);
+        }
+        let there = self.walk().cells(cell, bits, (0, 0xffff));
+        let all = with_runs(&there, keys, &new, 0xffff);
         let node = Builder::new(self).node(&all, bits)?;
         // The page of a skip is now what one of the cells leads to, or was retired with it.
         if let Cell::Block(_) = cell {
             self.retired.extend(cell.block());
         }
         Ok(Changed::Here(node))
+    }
+
+    /// Writes the rows of a fan anew that have `keys`, which are cells of a prefix of `bits`.
+    fn rewrite_fan(
+        &mut self,
+        fan: u64,
+        bits: u32,
+        keys: (u64, u64),
+        new: &[Run<Cell>],
+    ) -> Result<Changed, Full> {
+        let mut changed = Vec::new();
+        for nth in keys.0 >> 8..=keys.1 >> 8 {
+            let span = Span::blade(nth);
+            let all = (span.first, span.last());
+            let there = self.walk().cells(Cell::Block(fan), bits, all);
+            let keys = (keys.0.max(all.0), keys.1.min(all.1));
+            let new = row::between(new, keys.0, keys.1);
+            let runs = with_runs(&there, keys, new, all.1);
+            let old = self.walk().blade(fan, nth);
+            self.retired.extend(Cell::of(old, 0).block());
+            let slot = Builder::new(self).blade(&runs, span, bits)?;
+            let (line, word) = slot::blade(fan, (nth << 8 & 0xffff) as u32);
+            changed.push(Step { line, word, slot });
+        }
+        if changed.len() == 1
+            && let Some(step) = changed.pop()
+        {
+            return Ok(Changed::Below(step));
+        }
+        // More than one word to store: another fan.
+        let first = slot::line(fan);
+        let mut lines: Vec<Words> = (0..FAN_LINES)
+            .map(|line| std::array::from_fn(|word| self.words.read(first + line, word)))
+            .collect();
+        for step in changed {
+            let line = lines.get_mut((step.line - first) as usize);
+            if let Some(word) = line.and_then(|line| line.get_mut(step.word)) {
+                *word = step.slot;
+            }
+        }
+        let line = self.reserve(FAN_LINES)?;
+        self.write(line, &lines);
+        self.retired.push((first, FAN_LINES));
+        Ok(Changed::Here(Cell::Block(slot::fan(line))))
     }
 
     /// The slot to store if a cell of the pages of `cell` has an exact entry, which can be changed without writing the pages anew.
@@ -335,9 +388,8 @@ impl<'a> Change<'a> {
         let Some((line, word, base)) = self.walk().exact_slot(cell, key) else {
             return Ok(None);
         };
-        // An entry that says nothing any more had better go, together with what leads to it;
-        // but the first level has pages for thousands.
-        if new == Cell::Leaf(base) && bits > 16 {
+        // An entry that says nothing any more had better go, together with what leads to it.
+        if new == Cell::Leaf(base) {
             return Ok(None);
         }
         let slot = Builder::new(self).slot(new, base, bits + 16)?;
@@ -345,8 +397,8 @@ impl<'a> Change<'a> {
     }
 }
 
-/// `all` with `new` instead of the runs over `keys`.
-fn with_runs(all: &[Run<Cell>], keys: (u64, u64), new: &[Run<Cell>]) -> Vec<Run<Cell>> {
+/// `all`, which end at `last`, with `new` instead of the runs over `keys`.
+fn with_runs(all: &[Run<Cell>], keys: (u64, u64), new: &[Run<Cell>], last: u64) -> Vec<Run<Cell>> {
     let mut runs = Vec::with_capacity(all.len() + new.len() + 1);
     for run in all.iter().take_while(|run| run.start < keys.0) {
         row::push(&mut runs, run.start, run.value);
@@ -355,7 +407,7 @@ fn with_runs(all: &[Run<Cell>], keys: (u64, u64), new: &[Run<Cell>]) -> Vec<Run<
         row::push(&mut runs, run.start.max(keys.0), run.value);
     }
     let after = keys.1 + 1;
-    if after <= 0xffff {
+    if after <= last {
         let begun = all.iter().take_while(|run| run.start <= after).count();
         for run in all.get(begun.saturating_sub(1)..).unwrap_or_default() {
             row::push(&mut runs, run.start.max(after), run.value);

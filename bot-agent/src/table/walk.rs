@@ -4,7 +4,7 @@ use bot_common::{
     abi::verdict::VerdictId,
     table::{
         HALF_DEPTH, Line, Lines, PAGE_DEPTH, ROOT_SLOTS, ROOT_V4, ROOT_V6,
-        slot::{self, HALF, PAGES, RUNS},
+        slot::{self, FAN, HALF, PAGES, RUNS},
     },
 };
 
@@ -13,7 +13,7 @@ use super::{
     cell::Cell,
     page::{self, RunPages, Shape, SlotPages, TailPages, Words},
     range::{self, Range, Ranges, Region, cut},
-    row::{self, Run},
+    row::{self, Run, Span},
 };
 
 /// First and last key, both included.
@@ -135,17 +135,17 @@ impl<L: Lines> Walk<L> {
     pub(super) fn cells(&mut self, cell: Cell, bits: u32, keys: Keys) -> Vec<Run<Cell>> {
         let mut runs = Vec::new();
         match cell {
-            Cell::Block(slot) if slot::kind(slot) == PAGES => {
-                self.row::<SlotPages>(slot, keys, &mut |from, _, word, base| {
-                    row::push(&mut runs, from, Cell::of(word, base));
-                });
+            Cell::Block(slot) if slot::kind(slot) == FAN => {
+                for nth in keys.0 >> 8..=keys.1 >> 8 {
+                    let span = Span::blade(nth);
+                    let keys = (keys.0.max(span.first), keys.1.min(span.last()));
+                    match Cell::of(self.blade(slot, nth), 0) {
+                        Cell::Block(slot) => self.rows(slot, keys, &mut runs),
+                        leaf => row::push(&mut runs, keys.0, leaf),
+                    }
+                }
             }
-            Cell::Block(slot) if slot::kind(slot) == RUNS => {
-                self.row::<RunPages>(slot, keys, &mut |from, _, id, _| {
-                    row::push(&mut runs, from, Cell::Leaf((id & 0xffff) as u16));
-                });
-            }
-            Cell::Block(_) => {}
+            Cell::Block(slot) => self.rows(slot, keys, &mut runs),
             Cell::Leaf(_) | Cell::Tail { .. } | Cell::Skip { .. } => {
                 let all = inside(cell, bits);
                 let begun = all.iter().take_while(|run| run.start <= keys.0).count();
@@ -160,6 +160,25 @@ impl<L: Lines> Walk<L> {
             }
         }
         runs
+    }
+
+    /// Slot `nth` of a fan.
+    pub(super) fn blade(&self, fan: u64, nth: u64) -> u64 {
+        let (line, word) = slot::blade(fan, (nth << 8 & 0xffff) as u32);
+        self.lines.line(line).map_or(0, |line| line.word(word))
+    }
+
+    /// Adds the cells of a row of pages over `keys`.
+    fn rows(&mut self, slot: u64, keys: Keys, runs: &mut Vec<Run<Cell>>) {
+        match slot::kind(slot) {
+            PAGES => self.row::<SlotPages>(slot, keys, &mut |from, _, word, base| {
+                row::push(runs, from, Cell::of(word, base));
+            }),
+            RUNS => self.row::<RunPages>(slot, keys, &mut |from, _, id, _| {
+                row::push(runs, from, Cell::Leaf((id & 0xffff) as u16));
+            }),
+            _ => row::push(runs, keys.0, Cell::Leaf(0)),
+        }
     }
 
     /// The ranges of a tree over the last 64 bits, within `first..=last` of the /64 from `start` on.
@@ -188,11 +207,15 @@ impl<L: Lines> Walk<L> {
     /// What a row of pages says about `keys`, in order and without gaps: first key, last key,
     /// word, base id of the page.
     fn row<S: Shape>(&mut self, slot: u64, keys: Keys, emit: &mut impl FnMut(u64, u64, u64, u16)) {
-        let shift = 16 - slot::row(slot);
+        let shift = if slot::row(slot) == 0 {
+            16
+        } else {
+            slot::shift(slot)
+        };
         for nth in keys.0 >> shift..=keys.1 >> shift {
             let start = nth << shift;
             let part = (keys.0.max(start), keys.1.min(start | ((1 << shift) - 1)));
-            let line = slot::line(slot).wrapping_add((nth & 0xffff) as u32);
+            let line = slot::page(slot, (part.0 & 0xffff) as u32);
             self.page::<S>(line, part, PAGE_DEPTH, emit);
         }
     }
@@ -228,18 +251,32 @@ impl<L: Lines> Walk<L> {
         Some(std::array::from_fn(|word| line.word(word)))
     }
 
-    /// Every block that a cell of `bits` leads to, its own first: first line and number of lines.
+    /// Every block that a cell of `bits` leads to: first line and number of lines.
     pub(super) fn blocks(&mut self, cell: Cell, bits: u32, found: &mut impl FnMut(u32, u32)) {
+        self.own_blocks(cell, found);
+        if let Cell::Block(slot) = cell
+            && matches!(slot::kind(slot), PAGES | FAN)
+            && bits <= 48
+        {
+            for run in self.cells(cell, bits, (0, 0xffff)) {
+                self.blocks(run.value, bits + 16, found);
+            }
+        }
+    }
+
+    /// The blocks of a cell alone: not those that its cells lead to.
+    pub(super) fn own_blocks(&mut self, cell: Cell, found: &mut impl FnMut(u32, u32)) {
         let Some((line, count)) = cell.block() else {
             return;
         };
         found(line, count);
         if let Cell::Block(slot) = cell
-            && slot::kind(slot) == PAGES
-            && bits <= 48
+            && slot::kind(slot) == FAN
         {
-            for run in self.cells(cell, bits, (0, 0xffff)) {
-                self.blocks(run.value, bits + 16, found);
+            for nth in 0..256 {
+                if let Some((line, count)) = Cell::of(self.blade(slot, nth), 0).block() {
+                    found(line, count);
+                }
             }
         }
     }
@@ -258,14 +295,16 @@ impl<L: Lines> Walk<L> {
     /// The place of the slot that an exact entry of the pages of `cell` has for `key`: line, word, and the
     /// base id of its page.
     pub(super) fn exact_slot(&mut self, cell: Cell, key: u64) -> Option<(u32, usize, u16)> {
-        let Cell::Block(slot) = cell else {
+        let Cell::Block(mut slot) = cell else {
             return None;
         };
+        if slot::kind(slot) == FAN {
+            slot = self.blade(slot, key >> 8);
+        }
         if slot::kind(slot) != PAGES {
             return None;
         }
-        let nth = key >> (16 - slot::row(slot));
-        let mut at = slot::line(slot).wrapping_add((nth & 0xffff) as u32);
+        let mut at = slot::page(slot, (key & 0xffff) as u32);
         for _ in 0..PAGE_DEPTH {
             let page = self.line(at)?;
             if !page::is_index(&page) {
