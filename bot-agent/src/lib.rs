@@ -15,5 +15,6 @@ pub mod policy;
 pub mod rules;
 pub mod store;
 pub mod stream;
+pub mod table;
 pub mod tls;
 pub mod wording;

@@ -53,6 +53,11 @@ impl FilterV6 {
         ]
     }
 
+    /// How many lines it takes.
+    pub const fn lines(&self) -> u32 {
+        1 << (self.log2.saturating_sub(Self::MIN_LOG2) & 31)
+    }
+
     /// Where the bit of a /48 is (its address in the first 48 bits of `high`): line, word and bit number.
     #[inline(always)]
     pub const fn bit48(&self, high: u64) -> (u32, usize, u32) {

@@ -3,7 +3,9 @@
 use super::{
     FilterV6, HALF_DEPTH, LEVELS_V6, Line, Lines, PAGE_DEPTH, ROOT_V4, ROOT_V6,
     filter::is_set,
-    slot::{self, HALF, HALF_INDEX_CHILD, INDEX, INDEX_CHILD, LEAF, PAGES, RUNS, SKIP, TAIL, WIDE},
+    slot::{
+        self, FAN, HALF, HALF_INDEX_CHILD, INDEX, INDEX_CHILD, LEAF, PAGES, RUNS, SKIP, TAIL, WIDE,
+    },
     v4_filter_bit,
 };
 use crate::{abi::verdict::VerdictId, address::Address, read::part};
@@ -48,10 +50,15 @@ fn v6(lines: &impl Lines, high: u64, low: u64) -> Option<u32> {
     let mut rest = high << 16;
     let mut base = 0;
     for _ in 0..LEVELS_V6 {
+        let key = (rest >> 48) as u32;
+        if slot::kind(slot) == FAN {
+            let (line, word) = slot::blade(slot, key);
+            slot = lines.line(line)?.word(word);
+        }
         if slot::kind(slot) != PAGES {
             break;
         }
-        (slot, base) = step(lines, slot, (rest >> 48) as u32)?;
+        (slot, base) = step(lines, slot, key)?;
         rest <<= 16;
     }
     let tree = match slot::kind(slot) {
@@ -74,7 +81,7 @@ fn root(lines: &impl Lines, first: u32, index: u32) -> Option<u64> {
 /// The page of a row that `key` belongs to, with its first word.
 #[inline(always)]
 fn page<L: Lines>(lines: &L, slot: u64, key: u32) -> Option<(L::Line, u64)> {
-    let mut at = slot::line(slot) + (key >> (16 - slot::row(slot)));
+    let mut at = slot::page(slot, key);
     for _ in 0..PAGE_DEPTH {
         let line = lines.line(at)?;
         let first = line.word(0);

@@ -34,8 +34,10 @@
 //! needs no count. Bit 0 of the flags says that the page is an *index*: its keys separate further pages, which
 //! follow one another from the line in the index's child word.
 //!
-//! A slot names `1 << n` pages in a row; the top n of the 16 bits say which one to read. Where
+//! A slot names `1 << n` pages in a row; some of the 16 bits say which one to read. Where
 //! entries are spread evenly, that is the only page a lookup reads; crowded ones become indexes.
+//! Where there are very many, a [`slot::FAN`] is in between: 256 slots by the first eight of the
+//! 16 bits, each with a row of its own, so that little must be written anew for a change.
 //!
 //! # Filters
 //!

@@ -3,7 +3,8 @@
 //! ```text
 //! bit   63        40 39            32 31      24 23          8 7    0
 //! LEAF  .........................................|    id     | kind |
-//! PAGES |   line    |          count            16|15..12|  n 11..8 |
+//! PAGES |   line    |          count            16|15..12|  n 11..8 |   (RUNS alike; bits 12 to 15 are the shift)
+//! FAN   |   line    |          count            16|         | kind |
 //! TAIL  | value of the next 32 bits  | length 24-29| id     | kind |
 //! SKIP  |   line    | value of the next 32 bits 39..8       | kind |
 //! HALF  |   line    |          count            16|         | kind |
@@ -23,6 +24,9 @@ pub const TAIL: u64 = 3;
 pub const SKIP: u64 = 4;
 /// Kind of a slot: the tree of tail pages over the last 64 bits.
 pub const HALF: u64 = 5;
+
+/// Kind of a slot: 256 slots by the first half of the next 16 bits; each is a leaf or leads to pages over the same 16 bits.
+pub const FAN: u64 = 6;
 
 /// Flag of a root slot of IPv6, beside its kind: the filter does not know all ranges below.
 pub const WIDE: u64 = 1 << 7;
@@ -48,6 +52,8 @@ pub const HALF_INDEX_CHILD: usize = 1;
 
 /// Longest `n` of a row of `1 << n` pages.
 pub const MAX_ROW: u32 = 15;
+/// Lines of a [`FAN`].
+pub const FAN_LINES: u32 = 32;
 
 /// What to do with a slot.
 #[inline(always)]
@@ -67,7 +73,7 @@ pub const fn id(slot: u64) -> u32 {
     (slot >> 8 & 0xffff) as u32
 }
 
-/// The line of [`PAGES`], [`RUNS`], [`SKIP`] and [`HALF`], and of the child word of an index.
+/// The line of [`PAGES`], [`RUNS`], [`FAN`], [`SKIP`] and [`HALF`], and of the child word of an index.
 #[inline(always)]
 pub const fn line(slot: u64) -> u32 {
     (slot >> 40) as u32
@@ -85,16 +91,41 @@ pub const fn row(slot: u64) -> u32 {
     (slot >> 8 & 0xf) as u32
 }
 
-/// All lines of the block of [`PAGES`], [`RUNS`] or [`HALF`], indexes included.
+/// By how much the 16 bits are shifted to give the number of the page in the row (modulo its length).
+#[inline(always)]
+pub const fn shift(slot: u64) -> u32 {
+    (slot >> 12 & 0xf) as u32
+}
+
+/// The page of a row of [`PAGES`] or [`RUNS`] that has the key.
+#[inline(always)]
+pub const fn page(slot: u64, key: u32) -> u32 {
+    line(slot) + (key >> shift(slot) & ((1 << row(slot)) - 1))
+}
+
+/// The slot of a [`FAN`] that has the key: line and word.
+#[inline(always)]
+pub const fn blade(slot: u64, key: u32) -> (u32, usize) {
+    (line(slot) + (key >> 11), (key >> 8 & 7) as usize)
+}
+
+/// All lines of the block of [`PAGES`], [`RUNS`], [`FAN`] or [`HALF`], indexes included.
 #[inline(always)]
 pub const fn count(slot: u64) -> u32 {
     (slot >> 16 & 0xff_ffff) as u32
 }
 
-/// A slot of `kind` [`PAGES`] or [`RUNS`].
+/// A slot of `kind` [`PAGES`] or [`RUNS`]: a block of `count` lines that begins with a row of `1 << row` pages.
 #[inline(always)]
-pub const fn pages(kind: u64, first: u32, count: u32, row: u32) -> u64 {
-    at(first) | ((count & 0xff_ffff) as u64) << 16 | ((row & 0xf) as u64) << 8 | kind
+pub const fn pages(kind: u64, first: u32, count: u32, row: u32, shift: u32) -> u64 {
+    let place = at(first) | ((count & 0xff_ffff) as u64) << 16;
+    place | ((shift & 0xf) as u64) << 12 | ((row & 0xf) as u64) << 8 | kind
+}
+
+/// A slot of kind [`FAN`].
+#[inline(always)]
+pub const fn fan(first: u32) -> u64 {
+    at(first) | (FAN_LINES as u64) << 16 | FAN
 }
 
 /// A slot of kind [`TAIL`]: the prefix that is the first `length` (1 to 32) bits of `value`, left-aligned.

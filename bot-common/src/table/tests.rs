@@ -144,7 +144,7 @@ fn runs_and_exact_entries_of_a_page() {
             (0xffff, 5, true),
         ],
     ));
-    table.root(ROOT_V4, 0xc000, slot::pages(RUNS, page, 1, 0));
+    table.root(ROOT_V4, 0xc000, slot::pages(RUNS, page, 1, 0, 0));
     for cell in 0..256 {
         table.set(v4_filter_bit(0xc000_0000 | cell << 8));
     }
@@ -180,7 +180,7 @@ fn rows_and_indexes_lead_to_the_page_of_a_key() {
     for _ in 0..14 {
         table.push(runs(5, &[]));
     }
-    table.root(ROOT_V4, 0xc000, slot::pages(RUNS, row, 5, 1));
+    table.root(ROOT_V4, 0xc000, slot::pages(RUNS, row, 5, 1, 15));
     for cell in 0..256 {
         table.set(v4_filter_bit(0xc000_0000 | cell << 8));
     }
@@ -208,7 +208,7 @@ fn ipv6_goes_down_16_bits_at_a_time() {
     let middle = table.push(slots(
         0,
         &[
-            (0, slot::pages(PAGES, last, 1, 0)),
+            (0, slot::pages(PAGES, last, 1, 0, 0)),
             (1, slot::tail(0xab00_0000, 8, 25)),
             (2, slot::leaf(26)),
         ],
@@ -216,7 +216,7 @@ fn ipv6_goes_down_16_bits_at_a_time() {
     let first = table.push(slots(
         8,
         &[
-            (0x0db8, slot::pages(PAGES, middle, 1, 0)),
+            (0x0db8, slot::pages(PAGES, middle, 1, 0, 0)),
             (0x0db9, slot::tail(0x0001_0002, 32, 27)),
             (0x0dba, slot::skip(0x0001_0002, lone)),
         ],
@@ -224,7 +224,7 @@ fn ipv6_goes_down_16_bits_at_a_time() {
     table.root(
         ROOT_V6,
         0x2001,
-        slot::pages(PAGES, first, 1, 0) | slot::WIDE,
+        slot::pages(PAGES, first, 1, 0, 0) | slot::WIDE,
     );
     for (ip, id) in [
         ("2001:db8::", 0),
@@ -252,10 +252,42 @@ fn ipv6_goes_down_16_bits_at_a_time() {
 }
 
 #[test]
+fn a_fan_has_a_row_for_each_256_values() {
+    let mut table = Table::new();
+    let fan = table.len();
+    for _ in 0..slot::FAN_LINES {
+        table.push([0; LINE_WORDS]);
+    }
+    let row = table.push(runs(1, &[]));
+    table.push(runs(2, &[]));
+    table.push(runs(3, &[(0x0d81, 4, true)]));
+    table.push(runs(5, &[]));
+    let middle = table.push(slots(0, &[(0x1234, slot::leaf(6))]));
+    table.root(fan, 0x0d, slot::pages(RUNS, row, 4, 2, 6));
+    table.root(fan, 0x0e, slot::leaf(7));
+    table.root(fan, 0xff, slot::pages(PAGES, middle, 1, 0, 0));
+    table.root(ROOT_V6, 0x2001, slot::fan(fan) | slot::WIDE);
+    for (ip, id) in [
+        ("2001:d00::", 1),
+        ("2001:d3f::", 1),
+        ("2001:d40::", 2),
+        ("2001:dc0::", 5),
+        ("2001:d81::", 4),
+        ("2001:d82::", 3),
+        ("2001:dff::", 5),
+        ("2001:e12::", 7),
+        ("2001:f00::", 0),
+        ("2001:ff00::", 0),
+    ] {
+        assert_eq!(table.says(ip), id, "{ip}");
+    }
+}
+
+#[test]
 fn the_ipv6_filter_knows_48s_and_32s() {
     let mut table = Table::new();
     let page = table.push(runs(3, &[]));
-    table.root(ROOT_V6, 0x2001, slot::pages(RUNS, page, 1, 0));
+    table.root(ROOT_V6, 0x2001, slot::pages(RUNS, page, 1, 0, 0));
     assert_eq!(table.says("2001:db8:1::"), 0);
     table.set(FILTER.bit48(0x2001_0db8_0001_0000));
     assert_eq!(table.says("2001:db8:1:ffff::"), 3);
@@ -277,9 +309,13 @@ fn an_index_of_tail_pages_leads_on() {
     index[HALF_INDEX_CHILD] = slot::at(low);
     let index = table.push(index);
     let page = table.push(slots(0, &[(1, slot::half(index, 8))]));
-    let page = table.push(slots(0, &[(0, slot::pages(PAGES, page, 1, 0))]));
-    let page = table.push(slots(0, &[(0, slot::pages(PAGES, page, 1, 0))]));
-    table.root(ROOT_V6, 0x2001, slot::pages(PAGES, page, 1, 0) | slot::WIDE);
+    let page = table.push(slots(0, &[(0, slot::pages(PAGES, page, 1, 0, 0))]));
+    let page = table.push(slots(0, &[(0, slot::pages(PAGES, page, 1, 0, 0))]));
+    table.root(
+        ROOT_V6,
+        0x2001,
+        slot::pages(PAGES, page, 1, 0, 0) | slot::WIDE,
+    );
     assert_eq!(table.says("2001:0:0:1:7fff:ffff:ffff:ffff"), 1);
     assert_eq!(table.says("2001:0:0:1:8000::"), 2);
     assert_eq!(table.says("2001:0:0:2:8000::"), 0);
@@ -309,7 +345,8 @@ impl Line for RandomLine {
         // Kinds and index flags that lead on more often than chance would have it.
         let word = mix(self.0 ^ index as u64);
         match word >> 60 {
-            0..4 => word & !0xff | PAGES,
+            0..2 => word & !0xff | PAGES,
+            2..4 => word & !0xff | slot::FAN,
             4..6 => word & !0xff | slot::HALF,
             6..8 => word & !0xff | RUNS,
             8..11 => word | INDEX,
@@ -331,8 +368,8 @@ proptest! {
         let asked = Cell::new(0);
         let random = Random { seed, lines, asked: &asked };
         lookup(&random, &Address::from_v6(octets));
-        // Root, header, two bits of the filter, pages, the tree.
-        prop_assert!(asked.get() <= 4 + PAGE_DEPTH * (LEVELS_V6 + 1) + HALF_DEPTH);
+        // Root, header, two bits of the filter, fans, pages, the tree.
+        prop_assert!(asked.get() <= 4 + LEVELS_V6 + PAGE_DEPTH * (LEVELS_V6 + 1) + HALF_DEPTH);
         asked.set(0);
         lookup(&random, &Address::from_v4(v4));
         prop_assert!(asked.get() <= 2 + PAGE_DEPTH);
@@ -359,7 +396,7 @@ proptest! {
         };
         let mut table = Table::new();
         let page = table.push(runs(base, &entries));
-        table.root(ROOT_V6, 0xfe80, slot::pages(RUNS, page, 1, 0) | slot::WIDE);
+        table.root(ROOT_V6, 0xfe80, slot::pages(RUNS, page, 1, 0, 0) | slot::WIDE);
         let near = keys.keys().flat_map(|key| [key.wrapping_sub(1), *key, key.wrapping_add(1)]);
         for key in near.chain(probes).chain([0, 0xffff]) {
             let wanted = match entries.iter().rev().find(|entry| entry.0 <= key) {
