@@ -11,6 +11,7 @@ pub mod daemon;
 pub mod datapath;
 pub mod event;
 pub mod exit_code;
+pub mod export;
 pub mod host;
 pub mod policy;
 pub mod rules;

@@ -26,4 +26,5 @@ pub mod netns;
 pub mod privilege;
 pub mod recorded;
 pub mod resident;
+pub mod tool;
 pub mod traffic;

@@ -16,7 +16,7 @@ use std::{io::Write, time::Duration};
 use serde::Serialize;
 
 pub(super) use self::{
-    changes::{changed, preview, taken},
+    changes::{changed, imported, preview, taken},
     networks::{address, address_raw, database, file, network, network_raw},
     state::{check, effect_word, event_raw, interface, status, status_raw},
     table::{rule_row, rule_table, summary, summary_raw},

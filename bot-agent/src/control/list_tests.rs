@@ -33,9 +33,14 @@ fn block(id: u64) -> Rule {
 
 fn set(rules: impl IntoIterator<Item = Rule>) -> RuleSet {
     let mut set = RuleSet::default();
-    let changes: Vec<RuleChange> = rules.into_iter().map(RuleChange::Insert).collect();
-    let _undo = set.apply(&changes);
+    for rule in rules {
+        put(&mut set, rule);
+    }
     set
+}
+
+fn put(set: &mut RuleSet, rule: Rule) {
+    let _undo = set.apply(&[RuleChange::Insert(rule.into())]);
 }
 
 /// One of each kind.
@@ -211,10 +216,8 @@ proptest! {
                     stable.remove(&id);
                 } else {
                     // The same addresses again are a new rule.
-                    let _undo = rules.apply(&[RuleChange::Insert(Rule {
-                        id: rules.next_id(),
-                        ..block(id)
-                    })]);
+                    let id_of_new = rules.next_id();
+                    put(&mut rules, Rule { id: id_of_new, ..block(id) });
                     stable.remove(&id);
                 }
             }

@@ -11,12 +11,15 @@ pub use super::list::List;
 use super::{
     list::Summary,
     network::{AddressFacts, NetworkFacts},
-    view::{Changed, Check, Interface, ModeView, RuleView, Status, Taken},
+    view::{Changed, Check, Imported, Interface, ModeView, RuleView, Status, Taken},
 };
 pub use crate::rules::mode::Mode;
 use crate::{
     event::{Event, filter::Filter},
-    rules::rule::{RuleId, Scope},
+    rules::{
+        record::Record,
+        rule::{RuleId, Scope},
+    },
 };
 
 /// Raised when a client could misread an answer.
@@ -77,6 +80,8 @@ pub enum Request {
         #[serde(default)]
         iface: Option<String>,
     },
+    /// Make rules that were exported. Long ones come in parts.
+    Import(Import),
     /// Rules, one `rule` line each, then `end`; or `summary`.
     List(List),
     /// Events, one `event` line each, then `end` unless following.
@@ -132,6 +137,24 @@ pub struct Put {
     /// Also protected addresses and very wide networks.
     #[serde(default, skip_serializing_if = "is_false")]
     pub force: bool,
+    /// Only say what would happen.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dry_run: bool,
+}
+
+/// Rules to make as they were exported: all of them, or none.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Import {
+    /// The rules.
+    pub rules: Vec<Record>,
+    /// More of them follow in another request: these are only kept until then, or until the
+    /// connection ends.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more: bool,
+    /// How many rules of the same import came in requests before; 0 begins another import.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub before: usize,
     /// Only say what would happen.
     #[serde(default, skip_serializing_if = "is_false")]
     pub dry_run: bool,
@@ -203,6 +226,13 @@ pub enum Response {
     Error(Failure),
     /// An item: an event.
     Event(Box<Event>),
+    /// Rules are kept until the rest of them comes.
+    Gathered {
+        /// How many, together with those before.
+        count: usize,
+    },
+    /// Rules were imported, or would be.
+    Imported(Box<Imported>),
     /// The mode, after the change.
     Mode(ModeView),
     /// What an ASN or a country has.
@@ -330,10 +360,21 @@ pub(super) fn is_false(value: &bool) -> bool {
     !value
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(value: &usize) -> bool {
+    *value == 0
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Kind;
+    use crate::{
+        control::list::{Family, OriginName},
+        event::Kind,
+        rules::rule::RuleAction,
+    };
+
+    const RECORD: &str = r#"{"prefix":"192.0.2.7","action":"block","scope":"all","monitor":false,"forced":false,"until":"2026-11-29T18:00:00Z","reason":"","origin":"operator","created":"2026-11-22T18:00:00Z","line":17}"#;
 
     fn parse(line: &str) -> Request {
         serde_json::from_str(line).unwrap()
@@ -402,6 +443,27 @@ mod tests {
             r#"{"command":"logs","follow":true,"since_seconds":600,"filter":{"events":["hello","would_drop"],"src":"198.51.100.0/24","ja4":"t13*"}}"#,
         );
         is(
+            &Request::List(List {
+                action: Some(RuleAction::Block),
+                origin: Some(OriginName::Operator),
+                family: Some(Family::V6),
+                within: Some("2001:db8::/32".parse().unwrap()),
+                after: Some(RuleId(1_000)),
+                limit: Some(1_000),
+                ..List::default()
+            }),
+            r#"{"command":"list","action":"block","origin":"operator","family":6,"within":"2001:db8::/32","after":1000,"limit":1000}"#,
+        );
+        is(
+            &Request::Import(Import {
+                rules: vec![serde_json::from_str(RECORD).unwrap()],
+                more: true,
+                before: 4_000,
+                dry_run: false,
+            }),
+            &format!(r#"{{"command":"import","rules":[{RECORD}],"more":true,"before":4000}}"#),
+        );
+        is(
             &Request::Attach {
                 iface: "eth0".into(),
                 xdp: XdpMode::Native,
@@ -445,6 +507,8 @@ mod tests {
             (r#"{"command":"bloc","targets":[]}"#, "bloc"),
             (r#"{"command":"block","targets":[],"durtion":4}"#, "durtion"),
             (r#"{"command":"mode","sett":"enforce"}"#, "sett"),
+            (r#"{"command":"list","famly":4}"#, "famly"),
+            (r#"{"command":"import","rules":[],"dryrun":true}"#, "dryrun"),
             (r#"{"command":"logs","filter":{"source":"::1"}}"#, "source"),
             (r#"{"targets":[]}"#, "command"),
         ] {
@@ -459,6 +523,17 @@ mod tests {
             (
                 Response::error(FailureCode::ForeignProgram, "eth0 is taken"),
                 r#"{"error":{"code":"foreign_program","message":"eth0 is taken"}}"#,
+            ),
+            (
+                Response::End {
+                    count: 1_000,
+                    next: Some(RuleId(1_017)),
+                },
+                r#"{"end":{"count":1000,"next":1017}}"#,
+            ),
+            (
+                Response::Gathered { count: 4_000 },
+                r#"{"gathered":{"count":4000}}"#,
             ),
             (Response::end(3), r#"{"end":{"count":3}}"#),
             (

@@ -25,6 +25,7 @@ use tokio::{
 };
 
 use super::{
+    gather::{Added, Gathered, MAX_GATHERED, Room},
     line::{LineError, next_line},
     list::{List, PAGE},
     places::{Place, Places},
@@ -88,6 +89,8 @@ pub struct Limits {
     pub stalled: Duration,
     /// [`MAX_CLIENTS`].
     pub clients: usize,
+    /// Bytes of unfinished requests that all clients together may have the agent keep.
+    pub gathered: usize,
 }
 
 impl Default for Limits {
@@ -96,6 +99,7 @@ impl Default for Limits {
             idle: IDLE,
             stalled: STALLED,
             clients: MAX_CLIENTS,
+            gathered: MAX_GATHERED,
         }
     }
 }
@@ -132,6 +136,7 @@ pub fn bind(path: &Path, owner: Option<Uid>, group: Option<Gid>) -> io::Result<S
 /// Serves until the receiver of `calls` is gone.
 pub async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>, limits: Limits) {
     let places = Places::new(limits.clients);
+    let room = Room::new(limits.gathered);
     let mut connection = 0;
     while !calls.is_closed() {
         let stream = match listener.accept().await {
@@ -161,6 +166,7 @@ pub async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>, limits: Li
             calls: calls.clone(),
             limits,
             place,
+            gathered: Gathered::new(&room),
         };
         tokio::spawn(client.serve(stream));
     }
@@ -171,13 +177,14 @@ struct Client {
     calls: mpsc::Sender<Call>,
     limits: Limits,
     place: Place,
+    gathered: Gathered,
 }
 
 /// Why a connection ends. Nobody needs to know more: the client is gone or was told.
 struct Closed;
 
 impl Client {
-    async fn serve(self, stream: UnixStream) {
+    async fn serve(mut self, stream: UnixStream) {
         let (read, write) = stream.into_split();
         let mut reader = BufReader::new(read);
         let mut writer = Writer {
@@ -209,7 +216,10 @@ impl Client {
                 return writer.finish(&[busy(&self.limits)]).await;
             }
             let answered = match serde_json::from_slice(&line) {
-                Ok(request) => self.answer(request, &mut reader, &mut writer).await,
+                Ok(request) => match self.gathered.add(request, line.len()) {
+                    Added::Whole(request) => self.answer(request, &mut reader, &mut writer).await,
+                    Added::Answered(answer) => writer.lines(&[answer]).await,
+                },
                 Err(error) => {
                     let message = format!("no valid request: {error}");
                     writer

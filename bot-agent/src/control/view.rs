@@ -91,6 +91,29 @@ pub struct Changed {
     pub notes: Vec<String>,
 }
 
+/// What became of rules that were imported, or would.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Imported {
+    /// Nothing was changed.
+    pub dry_run: bool,
+    /// New rules.
+    pub added: usize,
+    /// Rules that took the place of another one about the same.
+    pub replaced: usize,
+    /// Rules that there are already, just like that.
+    pub unchanged: usize,
+    /// Left out: their time is over.
+    pub expired: usize,
+    /// Left out: they are not an operator's.
+    pub others: usize,
+    /// Left out: a later one is about the same.
+    pub repeated: usize,
+    /// Protected addresses that stop being protected (`forced`), the first 100.
+    pub protected: Vec<RuleView>,
+    /// The new rules, the first 100.
+    pub rules: Vec<RuleView>,
+}
+
 /// Rules that were taken back, or would be.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Taken {

@@ -38,6 +38,7 @@ impl Daemon {
             Request::Logs(logs) => return Ok(self.logs(logs)),
             Request::Allow(put) => self.put(RuleAction::Allow, &put),
             Request::Block(put) => self.put(RuleAction::Block, &put),
+            Request::Import(import) => self.import(import),
             Request::Unallow(take) => self.take(RuleAction::Allow, &take),
             Request::Unblock(take) => self.take(RuleAction::Block, &take),
             Request::Asn { of } => self.asn(&of),

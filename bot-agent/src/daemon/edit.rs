@@ -4,7 +4,7 @@
 //! the store must do for them, and how it is taken back, follows from those. `filter.rs` carries it
 //! out.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use super::networks::{self, Network, networks};
 use crate::{
@@ -18,7 +18,7 @@ use crate::{
         change::{Done, RuleChange, Undo},
         duration,
         prefix::{ParseError, Prefix},
-        rule::{Draft, Origin, Rule, RuleAction, RuleId, Scope},
+        rule::{Draft, MAX_REASON, Origin, Rule, RuleAction, RuleId, Scope},
         set::RuleSet,
         subject::Subject,
         target::Target,
@@ -26,9 +26,6 @@ use crate::{
     },
     store::Change,
 };
-
-/// Longest reason, bytes.
-const MAX_REASON: usize = 512;
 
 /// A change that is not made yet.
 #[derive(Debug)]
@@ -46,7 +43,7 @@ pub struct Edit<T> {
 /// What the store must do for a change that was made, which left `next` for the next rule.
 pub fn stored(changes: &[RuleChange], next: RuleId) -> Vec<Change> {
     let changes = changes.iter().map(|change| match change {
-        RuleChange::Insert(rule) => Change::Put(rule.clone()),
+        RuleChange::Insert(rule) => Change::Put(Arc::clone(rule)),
         RuleChange::Remove(id) => Change::Delete(*id),
     });
     // So that no id is ever used twice, whatever is removed before the next start.
@@ -58,7 +55,7 @@ pub fn taken_back(undo: &Undo) -> Vec<Change> {
     let done = undo.done().iter().rev();
     done.map(|done| match done {
         Done::Inserted(id, _) => Change::Delete(*id),
-        Done::Removed(rule) => Change::Put(rule.clone()),
+        Done::Removed(rule) => Change::Put(Arc::clone(rule)),
     })
     .collect()
 }
@@ -113,7 +110,7 @@ pub fn put(
             shown.push(RuleView::of(&rule, now));
         }
         added.push(rule.id);
-        changes.push(RuleChange::Insert(rule));
+        changes.push(RuleChange::Insert(Arc::new(rule)));
     }
     let mut answer = reach(rules, action, (&prefixes, &networks), put.force, now);
     answer.dry_run = put.dry_run;
@@ -270,31 +267,49 @@ fn protected(
     if action == RuleAction::Allow {
         return Ok(Vec::new());
     }
-    let is_protection = |rule: &&Rule| matches!(rule.origin, Origin::Protected(_));
-    let mut found = Vec::new();
+    let mut found = BTreeSet::new();
     for prefix in prefixes {
-        if let Some(rule) = rules.covering(*prefix).find(is_protection)
-            && !force
-        {
+        if force {
+            found.extend(protection_of(rules, *prefix).map(|rule| rule.id));
+        } else if let Some(what) = protection_over(rules, *prefix) {
             return Err(Failure::new(
                 FailureCode::Refused,
                 format!(
-                    "{prefix} is {}: blocking it may cut this host or you off. With --force it is \
-                     blocked all the same, and failsafe ports stop being exempt for it",
-                    rule.origin
+                    "{prefix} is {what}: blocking it may cut this host or you off. With --force it is \
+                     blocked all the same, and failsafe ports stop being exempt for it"
                 ),
             ));
         }
-        if force {
-            let above = rules.covering(*prefix).filter(is_protection);
-            let within = rules.within(*prefix).filter(is_protection);
-            found.extend(above.chain(within).map(|rule| RuleView::of(rule, now)));
-        }
     }
-    found.sort_by_key(|view| (view.subject, view.rule));
-    found.dedup();
-    found.truncate(SHOWN_RULES);
-    Ok(found)
+    Ok(protection_lost(rules, found, now))
+}
+
+/// What protects all of `prefix`, if it is protected.
+pub(super) fn protection_over(rules: &RuleSet, prefix: Prefix) -> Option<&Origin> {
+    let mut covering = rules.allows_covering(prefix);
+    covering
+        .find(|rule| is_protection(rule))
+        .map(|rule| &rule.origin)
+}
+
+/// What a forced block of `prefix` takes protection from.
+pub(super) fn protection_of(rules: &RuleSet, prefix: Prefix) -> impl Iterator<Item = &Rule> {
+    let above = rules.allows_covering(prefix);
+    above
+        .chain(rules.allows_within(prefix))
+        .filter(|rule| is_protection(rule))
+}
+
+fn is_protection(rule: &Rule) -> bool {
+    matches!(rule.origin, Origin::Protected(_))
+}
+
+/// As it is shown: the first, in order of prefix.
+pub(super) fn protection_lost(rules: &RuleSet, ids: BTreeSet<RuleId>, now: Now) -> Vec<RuleView> {
+    let mut lost: Vec<&Rule> = ids.into_iter().filter_map(|id| rules.get(id)).collect();
+    lost.sort_by_key(|rule| (rule.subject, rule.id));
+    let shown = lost.into_iter().take(SHOWN_RULES);
+    shown.map(|rule| RuleView::of(rule, now)).collect()
 }
 
 /// How many addresses are meant, and which of them stay exempt.

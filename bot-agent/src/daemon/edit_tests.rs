@@ -192,7 +192,8 @@ fn the_same_target_again_replaces_and_can_be_undone() {
     let stored = stored(&edit.changes, rules.next_id());
     assert_eq!(stored[0], Change::Delete(old.id));
     assert!(matches!(&stored[1], Change::Put(rule) if rule.id == new));
-    assert_eq!(taken_back(&undo), [Change::Delete(new), Change::Put(old)]);
+    let expected = [Change::Delete(new), Change::Put(old.into())];
+    assert_eq!(taken_back(&undo), expected);
     rules.undo(undo);
     assert_eq!(rules, before);
 }

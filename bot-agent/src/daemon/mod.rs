@@ -10,6 +10,7 @@ mod commands;
 mod databases;
 pub mod edit;
 mod filter;
+pub mod import;
 mod interfaces;
 pub mod lock;
 mod made;

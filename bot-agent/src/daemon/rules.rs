@@ -5,12 +5,12 @@ use std::{collections::BTreeSet, net::IpAddr};
 use super::{
     Daemon,
     check::{Facts, check},
-    edit,
+    edit, import,
 };
 use crate::{
     control::{
         network::{AddressFacts, NetworkFacts, Wanted},
-        protocol::{Failure, FailureCode, List, Put, Response, Take},
+        protocol::{Failure, FailureCode, Import, List, Put, Response, Take},
         view::RuleView,
     },
     event::{Body, RuleChange},
@@ -35,13 +35,34 @@ impl Daemon {
         }
         let added = edit.added.clone();
         let changed = self.filter.commit(edit, now)?;
-        let rules = added
-            .iter()
-            .filter_map(|id| self.filter.rules().get(*id))
-            .map(|rule| Body::RuleAdded(RuleChange::of(rule)));
-        let bodies: Vec<Body> = rules.collect();
-        self.emit_all(bodies);
+        self.tell_added(&added);
         Ok(Response::Changed(Box::new(changed)))
+    }
+
+    pub(super) fn import(&mut self, import: Import) -> Result<Response, Failure> {
+        let now = host::now();
+        let dry_run = import.dry_run;
+        let edit = import::import(self.filter.rules(), self.databases.get(), import, now)?;
+        let added = edit.added.clone();
+        let imported = if edit.changes.is_empty() {
+            edit.answer
+        } else if dry_run {
+            self.filter.rehearse(edit, now)?
+        } else {
+            let imported = self.filter.commit(edit, now)?;
+            self.tell_added(&added);
+            imported
+        };
+        Ok(Response::Imported(Box::new(imported)))
+    }
+
+    fn tell_added(&mut self, added: &[RuleId]) {
+        for id in added {
+            if let Some(rule) = self.filter.rules().get(*id) {
+                let body = Body::RuleAdded(RuleChange::of(rule));
+                self.emit(body);
+            }
+        }
     }
 
     pub(super) fn take(&mut self, action: RuleAction, take: &Take) -> Result<Response, Failure> {

@@ -32,8 +32,8 @@ pub fn impact<'a>(rules: &'a RuleSet, prefixes: &[Prefix], forced: bool, now: No
     let (mut addresses, mut exempt) = (0u128, 0u128);
     for prefix in prefixes {
         addresses = addresses.saturating_add(prefix.size());
-        let above: Vec<&Rule> = rules.covering(*prefix).filter(exempts).collect();
-        let within: Vec<&Rule> = rules.within(*prefix).filter(exempts).collect();
+        let above: Vec<&Rule> = rules.allows_covering(*prefix).filter(exempts).collect();
+        let within: Vec<&Rule> = rules.allows_within(*prefix).filter(exempts).collect();
         if above.is_empty() {
             // In order, so what the last counted prefix covers is counted already.
             let mut counted: Option<Prefix> = None;

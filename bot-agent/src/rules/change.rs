@@ -4,6 +4,8 @@
 //! the set exactly what it was before, the identity of the next rule included. So a change costs
 //! what it changes, however many rules there are.
 
+use std::sync::Arc;
+
 use super::{
     rule::{Rule, RuleId},
     set::RuleSet,
@@ -15,7 +17,7 @@ use super::{
 pub enum RuleChange {
     /// Adds a rule, in place of one with the same identity or the same subject, action and origin.
     /// Its deadline must be on the running boot's clock.
-    Insert(Rule),
+    Insert(Arc<Rule>),
     /// Takes a rule out; none of that identity is no error.
     Remove(RuleId),
 }
@@ -34,7 +36,7 @@ pub enum Done {
     /// A rule that is in the set now and was not before.
     Inserted(RuleId, Subject),
     /// A rule that was in the set and is not now.
-    Removed(Rule),
+    Removed(Arc<Rule>),
 }
 
 impl Undo {
@@ -60,11 +62,11 @@ impl RuleSet {
         for change in changes {
             match change {
                 RuleChange::Insert(rule) => {
-                    let replaced = self.place(rule.clone());
+                    let replaced = self.place(Arc::clone(rule));
                     done.extend(replaced.into_iter().map(Done::Removed));
                     done.push(Done::Inserted(rule.id, rule.subject));
                 }
-                RuleChange::Remove(id) => done.extend(self.remove(*id).map(Done::Removed)),
+                RuleChange::Remove(id) => done.extend(self.take(*id).map(Done::Removed)),
             }
         }
         Undo { done, next }
@@ -75,7 +77,7 @@ impl RuleSet {
         for done in undo.done.into_iter().rev() {
             match done {
                 Done::Inserted(id, _) => {
-                    self.remove(id);
+                    self.take(id);
                 }
                 Done::Removed(rule) => {
                     self.place(rule);
@@ -107,9 +109,9 @@ mod tests {
         }
     }
 
-    fn rule(id: u64, subject: &str, action: RuleAction, seconds: Option<u64>) -> Rule {
+    fn rule(id: u64, subject: &str, action: RuleAction, seconds: Option<u64>) -> Arc<Rule> {
         let ends = |seconds| Deadline::after(now(), Duration::from_secs(seconds));
-        Rule {
+        Arc::new(Rule {
             id: RuleId(id),
             subject: subject.parse().unwrap(),
             action,
@@ -120,7 +122,7 @@ mod tests {
             reason: String::new(),
             origin: Origin::Operator,
             created: now().wall,
-        }
+        })
     }
 
     #[test]
@@ -137,9 +139,9 @@ mod tests {
                 Done::Inserted(new.id, new.subject)
             ]
         );
-        assert_eq!(set.iter().collect::<Vec<_>>(), [&new]);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [&*new]);
         set.undo(undo);
-        assert_eq!(set.iter().collect::<Vec<_>>(), [&old]);
+        assert_eq!(set.iter().collect::<Vec<_>>(), [&*old]);
         assert_eq!(set.next_id(), RuleId(2));
     }
 

@@ -4,8 +4,10 @@
 
 pub mod change;
 pub mod duration;
+mod index;
 pub mod mode;
 pub mod prefix;
+pub mod record;
 pub mod rule;
 pub mod set;
 pub mod subject;

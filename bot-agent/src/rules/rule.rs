@@ -11,6 +11,9 @@ use super::{
     time::{Deadline, Now},
 };
 
+/// Longest reason of a rule, bytes.
+pub const MAX_REASON: usize = 512;
+
 /// Identity of a rule, never used twice within a store.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(transparent)]
@@ -103,6 +106,11 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether it takes the place of `other`, which is about the same: the same action and origin.
+    pub fn replaces(&self, other: &Self) -> bool {
+        self.action == other.action && self.origin == other.origin
+    }
+
     /// Whether its deadline lies ahead, if it has one.
     pub fn is_live(&self, now: Now) -> bool {
         self.deadline.is_none_or(|deadline| !deadline.passed(now))

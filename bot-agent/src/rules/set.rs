@@ -6,13 +6,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     ops::Bound,
+    sync::Arc,
 };
 
 use bot_common::address::Address;
 
 use super::{
+    index::Index,
     prefix::Prefix,
-    rule::{Draft, Origin, Rule, RuleId},
+    rule::{Draft, Origin, Rule, RuleAction, RuleId},
     subject::{Asn, Country, Subject},
     time::Now,
 };
@@ -20,9 +22,10 @@ use super::{
 /// Every rule there is, expired ones included until [`RuleSet::expire`] takes them out.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RuleSet {
-    by_id: BTreeMap<RuleId, Rule>,
-    /// Prefixes first, as [`Subject`] orders them; identities in order.
-    by_subject: BTreeMap<Subject, Vec<RuleId>>,
+    by_id: BTreeMap<RuleId, Arc<Rule>>,
+    all: Index,
+    /// Those of `all` that allow: few, as a rule, and asked for with each block.
+    allows: Index,
     /// `CLOCK_BOOTTIME` nanoseconds.
     by_deadline: BTreeSet<(u64, RuleId)>,
     next: RuleId,
@@ -50,7 +53,8 @@ impl Default for RuleSet {
     fn default() -> Self {
         Self {
             by_id: BTreeMap::new(),
-            by_subject: BTreeMap::new(),
+            all: Index::default(),
+            allows: Index::default(),
             by_deadline: BTreeSet::new(),
             next: RuleId(1),
         }
@@ -60,20 +64,48 @@ impl Default for RuleSet {
 impl RuleSet {
     /// The set of stored `rules`, the next new one to be `next` or above all of them. Returns the
     /// rules whose deadlines had to be moved to the running boot's clock, for the store.
-    pub fn load(rules: Vec<Rule>, next: RuleId, now: Now) -> (Self, Vec<Rule>) {
-        let mut set = Self {
-            next: next.max(RuleId(1)),
-            ..Self::default()
-        };
+    pub fn load(rules: Vec<Rule>, next: RuleId, now: Now) -> (Self, Vec<Arc<Rule>>) {
         let mut rebased = Vec::new();
-        for stored in rules {
-            let rule = stored.clone().rebased(now);
-            if rule != stored {
-                rebased.push(rule.clone());
+        let rules = rules.into_iter().map(|rule| {
+            let moves = rule.deadline.is_some_and(|ends| ends.boot != now.boot);
+            let rule = Arc::new(rule.rebased(now));
+            if moves {
+                rebased.push(Arc::clone(&rule));
             }
-            set.insert(rule, now);
+            rule
+        });
+        (Self::of(rules.collect(), next), rebased)
+    }
+
+    /// The set of all these, of which the newer replaces the older.
+    fn of(mut rules: Vec<Arc<Rule>>, next: RuleId) -> Self {
+        rules.sort_unstable_by_key(|rule| (rule.subject, rule.id));
+        let mut kept: Vec<Arc<Rule>> = Vec::with_capacity(rules.len());
+        for same in rules.chunk_by(|a, b| a.subject == b.subject) {
+            for (place, rule) in same.iter().enumerate() {
+                let mut newer = same.iter().skip(place + 1);
+                if !newer.any(|newer| newer.replaces(rule)) {
+                    kept.push(Arc::clone(rule));
+                }
+            }
         }
-        (set, rebased)
+        drop(rules);
+        let allows = kept.iter().filter(|rule| allows(rule)).cloned();
+        let allows = Index::of(allows.collect());
+        let ends = |rule: &Arc<Rule>| Some((rule.deadline?.boot_ns, rule.id));
+        let by_deadline: BTreeSet<(u64, RuleId)> = kept.iter().filter_map(ends).collect();
+        let by_id: BTreeMap<RuleId, Arc<Rule>> = kept
+            .iter()
+            .map(|rule| (rule.id, Arc::clone(rule)))
+            .collect();
+        let last = by_id.last_key_value().map_or(0, |(id, _)| id.0);
+        Self {
+            by_id,
+            all: Index::of(kept),
+            allows,
+            by_deadline,
+            next: next.max(RuleId(last.saturating_add(1))),
+        }
     }
 
     /// How many rules there are.
@@ -88,12 +120,12 @@ impl RuleSet {
 
     /// The rule of an identity.
     pub fn get(&self, id: RuleId) -> Option<&Rule> {
-        self.by_id.get(&id)
+        self.by_id.get(&id).map(|rule| &**rule)
     }
 
     /// All rules, oldest identity first.
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {
-        self.by_id.values()
+        self.by_id.values().map(|rule| &**rule)
     }
 
     /// All rules with an identity above that of `last`, oldest first; nothing: all of them.
@@ -101,33 +133,24 @@ impl RuleSet {
         let from = last.map_or(Bound::Unbounded, Bound::Excluded);
         self.by_id
             .range((from, Bound::Unbounded))
-            .map(|(_, rule)| rule)
+            .map(|(_, rule)| &**rule)
     }
 
     /// Prefixes with their rules; a prefix comes before all that it covers.
     pub fn by_prefix(&self) -> impl Iterator<Item = (Prefix, impl Iterator<Item = &Rule>)> {
-        self.by_subject
-            .iter()
-            .map_while(|(subject, ids)| Some((subject.prefix()?, self.rules_of(ids))))
+        let all = self.all.prefixes();
+        all.map(|(prefix, rules)| (prefix, each(rules)))
     }
 
     /// ASNs with their rules, in order of number.
     pub fn by_asn(&self) -> impl Iterator<Item = (Asn, impl Iterator<Item = &Rule>)> {
-        let asns = self.by_subject.range(Subject::Asn(Asn::MIN)..);
-        asns.map_while(|(subject, ids)| match *subject {
-            Subject::Asn(asn) => Some((asn, self.rules_of(ids))),
-            Subject::Prefix(_) | Subject::Country(_) => None,
-        })
+        self.all.asns().map(|(asn, rules)| (asn, each(rules)))
     }
 
     /// Countries with their rules, in order of letters.
     pub fn by_country(&self) -> impl Iterator<Item = (Country, impl Iterator<Item = &Rule>)> {
-        // Whatever comes behind the last ASN.
-        let countries = self.by_subject.range(Subject::Asn(Asn::MAX)..);
-        countries.filter_map(|(subject, ids)| match *subject {
-            Subject::Country(country) => Some((country, self.rules_of(ids))),
-            Subject::Prefix(_) | Subject::Asn(_) => None,
-        })
+        let all = self.all.countries();
+        all.map(|(country, rules)| (country, each(rules)))
     }
 
     /// The rules of exactly this prefix.
@@ -137,20 +160,17 @@ impl RuleSet {
 
     /// The rules of exactly this subject.
     pub fn about(&self, subject: Subject) -> impl Iterator<Item = &Rule> {
-        let ids = self.by_subject.get(&subject).map_or(&[][..], Vec::as_slice);
-        self.rules_of(ids)
-    }
-
-    fn rules_of<'a>(&'a self, ids: &'a [RuleId]) -> impl Iterator<Item = &'a Rule> {
-        ids.iter().filter_map(|id| self.by_id.get(id))
+        each(self.all.about(subject))
     }
 
     /// The rules that cover all of `prefix`, widest first.
     pub fn covering(&self, prefix: Prefix) -> impl Iterator<Item = &Rule> {
-        (0..=prefix.bits())
-            .map(move |bits| prefix.shortened(bits))
-            .filter(move |wider| wider.covers(prefix))
-            .flat_map(|wider| self.at(wider))
+        self.all.covering(prefix).flat_map(each)
+    }
+
+    /// Of those, the ones that allow.
+    pub fn allows_covering(&self, prefix: Prefix) -> impl Iterator<Item = &Rule> {
+        self.allows.covering(prefix).flat_map(each)
     }
 
     /// The rules that cover `address`, widest first.
@@ -160,12 +180,12 @@ impl RuleSet {
 
     /// The rules of `prefix` and of what it covers, in order of prefix.
     pub fn within(&self, prefix: Prefix) -> impl Iterator<Item = &Rule> {
-        self.by_subject
-            .range(Subject::Prefix(prefix)..)
-            .map_while(|(subject, ids)| Some((subject.prefix()?, ids)))
-            .take_while(move |(inner, _)| prefix.encloses(inner.address()))
-            .filter(move |(inner, _)| prefix.covers(*inner))
-            .flat_map(|(_, ids)| self.rules_of(ids))
+        self.all.within(prefix).flat_map(each)
+    }
+
+    /// Of those, the ones that allow.
+    pub fn allows_within(&self, prefix: Prefix) -> impl Iterator<Item = &Rule> {
+        self.allows.within(prefix).flat_map(each)
     }
 
     /// The identity that the next rule gets; what the store keeps.
@@ -191,40 +211,46 @@ impl RuleSet {
 
     /// The rule that [`Self::insert`] of `rule` would replace.
     pub fn rival(&self, rule: &Rule) -> Option<&Rule> {
-        self.about(rule.subject)
-            .find(|other| other.action == rule.action && other.origin == rule.origin)
+        self.about(rule.subject).find(|other| rule.replaces(other))
     }
 
     /// Adds `rule`, in place of one with the same identity or the same subject, action and origin.
     pub fn insert(&mut self, rule: Rule, now: Now) -> Inserted {
-        let replaced = self.place(rule.rebased(now)).pop();
-        replaced.map_or(Inserted::Added, Inserted::Replaced)
+        let replaced = self.place(Arc::new(rule.rebased(now))).pop();
+        replaced.map_or(Inserted::Added, |rule| {
+            Inserted::Replaced(Arc::unwrap_or_clone(rule))
+        })
     }
 
     /// Adds a rule whose deadline is on the running boot's clock. Returns those that it takes the
     /// place of: the one with its identity, then the one with its subject, action and origin.
-    pub(super) fn place(&mut self, rule: Rule) -> Vec<Rule> {
+    pub(super) fn place(&mut self, rule: Arc<Rule>) -> Vec<Arc<Rule>> {
         let rival = self.rival(&rule).map(|rival| rival.id);
-        let mut replaced: Vec<Rule> = self.remove(rule.id).into_iter().collect();
-        replaced.extend(rival.and_then(|rival| self.remove(rival)));
+        let mut replaced: Vec<Arc<Rule>> = self.take(rule.id).into_iter().collect();
+        replaced.extend(rival.and_then(|rival| self.take(rival)));
         self.next = self.next.max(RuleId(rule.id.0.saturating_add(1)));
-        let ids = self.by_subject.entry(rule.subject).or_default();
-        ids.insert(ids.partition_point(|other| *other < rule.id), rule.id);
         if let Some(deadline) = rule.deadline {
             self.by_deadline.insert((deadline.boot_ns, rule.id));
         }
+        if allows(&rule) {
+            self.allows.insert(Arc::clone(&rule));
+        }
+        self.all.insert(Arc::clone(&rule));
         self.by_id.insert(rule.id, rule);
         replaced
     }
 
     /// Takes the rule out.
     pub fn remove(&mut self, id: RuleId) -> Option<Rule> {
+        self.take(id).map(Arc::unwrap_or_clone)
+    }
+
+    /// The same, for those who share it.
+    pub(super) fn take(&mut self, id: RuleId) -> Option<Arc<Rule>> {
         let rule = self.by_id.remove(&id)?;
-        if let Some(ids) = self.by_subject.get_mut(&rule.subject) {
-            ids.retain(|other| *other != id);
-            if ids.is_empty() {
-                self.by_subject.remove(&rule.subject);
-            }
+        self.all.remove(rule.subject, id);
+        if allows(&rule) {
+            self.allows.remove(rule.subject, id);
         }
         if let Some(deadline) = rule.deadline {
             self.by_deadline.remove(&(deadline.boot_ns, id));
@@ -264,8 +290,10 @@ impl RuleSet {
             let rule = draft.into_rule(self.reserve_id(), now);
             synced.added.push(rule.id);
             if let Inserted::Replaced(old) = self.insert(rule, now) {
-                stale.remove(&old.id);
-                synced.added.retain(|id| *id != old.id);
+                // One that was added just now is no longer new; any other one was stale.
+                if !stale.remove(&old.id) {
+                    synced.added.retain(|id| *id != old.id);
+                }
                 synced.removed.push(old);
             }
         }
@@ -273,6 +301,14 @@ impl RuleSet {
         synced.removed.extend(stale);
         synced
     }
+}
+
+fn allows(rule: &Rule) -> bool {
+    rule.action == RuleAction::Allow
+}
+
+fn each(rules: &[Arc<Rule>]) -> impl Iterator<Item = &Rule> {
+    rules.iter().map(|rule| &**rule)
 }
 
 #[cfg(test)]
@@ -283,7 +319,7 @@ mod tests {
 
     use super::*;
     use crate::rules::{
-        rule::{RuleAction, Scope},
+        rule::Scope,
         time::{BootId, Deadline},
     };
 
@@ -448,6 +484,32 @@ mod tests {
         assert_eq!(rebased.len(), 1);
         assert_eq!(loaded.next_deadline(), Some(7 + 300_000_000_000));
         assert!(loaded.reserve_id() > last);
+    }
+
+    #[test]
+    fn what_is_loaded_is_what_was_inserted_the_newer_in_place_of_the_older() {
+        let mut inserted = RuleSet::default();
+        let mut stored = Vec::new();
+        for (subject, action, seconds) in [
+            ("192.0.2.0/24", RuleAction::Block, Some(60)),
+            ("192.0.2.0/24", RuleAction::Allow, None),
+            ("AS64500", RuleAction::Block, None),
+            ("192.0.2.0/24", RuleAction::Block, Some(30)),
+            ("10.0.0.0/8", RuleAction::Block, None),
+        ] {
+            let ends = |seconds| Deadline::after(now(0), Duration::from_secs(seconds));
+            let draft = Draft {
+                deadline: seconds.and_then(ends),
+                ..draft(subject, action, Origin::Operator)
+            };
+            let rule = draft.into_rule(inserted.reserve_id(), now(0));
+            stored.push(rule.clone());
+            inserted.insert(rule, now(0));
+        }
+        let (loaded, rebased) = RuleSet::load(stored, RuleId(3), now(1));
+        assert_eq!(loaded, inserted);
+        assert_eq!((loaded.len(), rebased.len()), (4, 0));
+        assert_eq!(loaded.next_id(), RuleId(6));
     }
 
     #[test]

@@ -12,6 +12,7 @@ use std::{
     fs::{DirBuilder, File, OpenOptions},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use redb::{
@@ -53,7 +54,7 @@ const CACHE_BYTES: usize = 16 << 20;
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Change {
     /// Stores a rule, in place of one with the same identity.
-    Put(Rule),
+    Put(Arc<Rule>),
     /// Forgets a rule; none of that identity is no error.
     Delete(RuleId),
     /// The identity that the next rule gets.
@@ -258,7 +259,7 @@ fn change_rules(transaction: &WriteTransaction, changes: &[Change]) -> Result<()
     for change in changes {
         match change {
             Change::Put(rule) => {
-                rules.insert(rule.id.0, json(rule)?.as_slice())?;
+                rules.insert(rule.id.0, json(&**rule)?.as_slice())?;
             }
             Change::Delete(id) => {
                 rules.remove(id.0)?;

@@ -38,6 +38,10 @@ fn rule(id: u64) -> Rule {
     }
 }
 
+fn shared(id: u64) -> Arc<Rule> {
+    Arc::new(rule(id))
+}
+
 fn ids(stored: &Stored) -> BTreeSet<u64> {
     stored.rules.iter().map(|rule| rule.id.0).collect()
 }
@@ -60,8 +64,8 @@ fn what_was_committed_comes_back() {
     };
     store
         .commit(&[
-            Change::Put(rule(1)),
-            Change::Put(rule(2)),
+            Change::Put(shared(1)),
+            Change::Put(shared(2)),
             Change::NextId(RuleId(3)),
             Change::Mode(Mode::Enforce),
             Change::Bypass(Some(bypass.clone())),
@@ -132,7 +136,8 @@ fn rules_of_schema_1_come_back_and_asns_may_join_them() {
         ..rule(id)
     };
     let later = [about(2, "AS64500"), about(3, "country:DE")];
-    store.commit(&later.clone().map(Change::Put)).unwrap();
+    let changes = later.clone().map(|rule| Change::Put(Arc::new(rule)));
+    store.commit(&changes).unwrap();
     let [two, three] = later;
     assert_eq!(store.load().unwrap().rules, [rule(1), two, three]);
 }
@@ -157,7 +162,7 @@ fn a_damaged_file_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::open(folder.path()).unwrap();
     let path = store.path().to_owned();
-    let rules: Vec<Change> = (1..2000).map(|id| Change::Put(rule(id))).collect();
+    let rules: Vec<Change> = (1..2000).map(|id| Change::Put(shared(id))).collect();
     store.commit(&rules).unwrap();
     drop(store);
     let good = fs::read(&path).unwrap();
@@ -275,10 +280,10 @@ fn a_full_disk_refuses_a_commit_and_loses_nothing() {
         mounted.0.path().join("ballast"),
     );
     let mut store = Store::open(&folder).unwrap();
-    let first: Vec<Change> = (1..=100).map(|id| Change::Put(rule(id))).collect();
+    let first: Vec<Change> = (1..=100).map(|id| Change::Put(shared(id))).collect();
     store.commit(&first).unwrap();
     fill(&ballast);
-    let many: Vec<Change> = (1000..20_000).map(|id| Change::Put(rule(id))).collect();
+    let many: Vec<Change> = (1000..20_000).map(|id| Change::Put(shared(id))).collect();
     for _ in 0..3 {
         let error = store.commit(&many).unwrap_err();
         assert!(matches!(error, StoreError::Full { .. }), "{error}");
@@ -290,7 +295,7 @@ fn a_full_disk_refuses_a_commit_and_loses_nothing() {
     let mut store = Store::open(&folder).unwrap();
     assert_eq!(ids(&store.load().unwrap()), (1..=100).collect());
     fs::remove_file(ballast).unwrap();
-    store.commit(&[Change::Put(rule(101))]).unwrap();
+    store.commit(&[Change::Put(shared(101))]).unwrap();
     drop(store);
     let mut store = Store::open(&folder).unwrap();
     assert_eq!(ids(&store.load().unwrap()), (1..=101).collect());
@@ -314,7 +319,7 @@ fn crash_child() {
     for batch in (1..=20u64).cycle() {
         let new = next..next + batch;
         next += batch;
-        let mut changes: Vec<Change> = new.clone().map(|id| Change::Put(rule(id))).collect();
+        let mut changes: Vec<Change> = new.clone().map(|id| Change::Put(shared(id))).collect();
         changes.extend(taken_back.map(|id| Change::Delete(RuleId(id))));
         changes.push(Change::NextId(RuleId(next)));
         if let Some(id) = taken_back {

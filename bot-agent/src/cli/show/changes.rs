@@ -2,7 +2,7 @@
 
 use super::{networks::network_line, rule};
 use crate::{
-    control::view::{Changed, RuleView, SHOWN_RULES, Taken},
+    control::view::{Changed, Imported, RuleView, SHOWN_RULES, Taken},
     event::render::Safe,
     wording::{grouped, many, many_of, verb},
 };
@@ -109,6 +109,43 @@ pub(in crate::cli) fn changed(changed: &Changed) -> String {
     }
     lines.extend(changed.notes.iter().map(|note| format!("note: {note}")));
     lines.join("\n")
+}
+
+/// What became of rules that were imported.
+pub(in crate::cli) fn imported(imported: &Imported) -> String {
+    let new = imported.added + imported.replaced;
+    let mut parts = vec![if imported.dry_run {
+        format!(
+            "nothing was changed; {} would be made",
+            many_of(new, "rule")
+        )
+    } else {
+        format!("{} made", many_of(new, "rule"))
+    }];
+    let counts = [
+        (imported.replaced, "in place of an earlier one"),
+        (imported.unchanged, "there already"),
+        (imported.expired, "over by now"),
+        (imported.others, "not an operator's"),
+        (imported.repeated, "repeated by a later line"),
+    ];
+    for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+        parts.push(format!("{} {what}", grouped_of(count)));
+    }
+    let mut text = parts.join(", ");
+    if !imported.protected.is_empty() {
+        let lost = if imported.dry_run {
+            "these stop being protected (failsafe ports too)"
+        } else {
+            "warning: not protected any more, failsafe ports included"
+        };
+        text.push_str(&format!("\n{lost}{}", named(":", &imported.protected)));
+    }
+    text
+}
+
+fn grouped_of(count: usize) -> String {
+    grouped(u128::try_from(count).unwrap_or(u128::MAX))
 }
 
 /// What was taken back.

@@ -19,6 +19,8 @@ const HELD: usize = 1_000;
 #[derive(Debug)]
 pub(in crate::cli) struct Table<const COLUMNS: usize> {
     widths: [usize; COLUMNS],
+    /// For rows that nobody has seen yet.
+    room: [usize; COLUMNS],
     held: Vec<[String; COLUMNS]>,
     rows: usize,
 }
@@ -28,9 +30,15 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
     pub(in crate::cli) fn new(heading: [&str; COLUMNS]) -> Self {
         Self {
             widths: [0; COLUMNS],
+            room: [0; COLUMNS],
             held: vec![heading.map(str::to_owned)],
             rows: 0,
         }
+    }
+
+    /// The same; in a long table no column is narrower than in `room`.
+    fn with_room(self, room: [usize; COLUMNS]) -> Self {
+        Self { room, ..self }
     }
 
     /// Adds a row. Cells that are wider than any of the first rows push the rest of theirs aside.
@@ -45,6 +53,7 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
         }
         self.held.push(row);
         if self.rows == HELD {
+            self.widths = self.room;
             self.release(out)?;
         }
         Ok(())
@@ -88,6 +97,8 @@ pub(in crate::cli) fn rule_table() -> Table<7> {
     Table::new([
         "RULE", "ACTION", "PREFIX", "ENDS", "PACKETS", "ORIGIN", "REASON",
     ])
+    // An id of seven digits, the longest network of IPv4, some days, some packets.
+    .with_room([8, 0, 18, 10, 10, 0, 0])
 }
 
 /// A rule as its row.
