@@ -78,33 +78,33 @@ impl RuleSet {
     }
 
     /// The set of all these, of which the newer replaces the older.
-    fn of(mut rules: Vec<Arc<Rule>>, next: RuleId) -> Self {
-        rules.sort_unstable_by_key(|rule| (rule.subject, rule.id));
-        let mut kept: Vec<Arc<Rule>> = Vec::with_capacity(rules.len());
-        for same in rules.chunk_by(|a, b| a.subject == b.subject) {
-            for (place, rule) in same.iter().enumerate() {
+    fn of(rules: Vec<Arc<Rule>>, next: RuleId) -> Self {
+        // The keys stand beside the rules: sorting does not look behind a million pointers.
+        let keyed = rules.iter().map(|rule| (rule.subject, rule.id, rule));
+        let mut sorted: Vec<(Subject, RuleId, &Arc<Rule>)> = keyed.collect();
+        sorted.sort_unstable_by_key(|(subject, id, _)| (*subject, *id));
+        let mut gone: BTreeSet<RuleId> = BTreeSet::new();
+        for same in sorted.chunk_by(|a, b| a.0 == b.0) {
+            for (place, (_, id, rule)) in same.iter().enumerate() {
                 let mut newer = same.iter().skip(place + 1);
-                if !newer.any(|newer| newer.replaces(rule)) {
-                    kept.push(Arc::clone(rule));
+                if newer.any(|(_, _, newer)| newer.replaces(rule)) {
+                    gone.insert(*id);
                 }
             }
         }
-        drop(rules);
-        let allows = kept.iter().filter(|rule| allows(rule)).cloned();
-        let allows = Index::of(allows.collect());
+        let stays = |rule: &&Arc<Rule>| !gone.contains(&rule.id);
+        let sorted = sorted.into_iter().map(|(_, _, rule)| rule).filter(stays);
+        let all = Index::of_sorted(sorted.clone().cloned());
+        let allows = Index::of_sorted(sorted.filter(|rule| allows(rule)).cloned());
+        let kept = || rules.iter().filter(stays);
         let ends = |rule: &Arc<Rule>| Some((rule.deadline?.boot_ns, rule.id));
-        let by_deadline: BTreeSet<(u64, RuleId)> = kept.iter().filter_map(ends).collect();
-        let by_id: BTreeMap<RuleId, Arc<Rule>> = kept
-            .iter()
-            .map(|rule| (rule.id, Arc::clone(rule)))
-            .collect();
-        let last = by_id.last_key_value().map_or(0, |(id, _)| id.0);
+        let last = rules.iter().map(|rule| rule.id.0).max();
         Self {
-            by_id,
-            all: Index::of(kept),
+            all,
             allows,
-            by_deadline,
-            next: next.max(RuleId(last.saturating_add(1))),
+            by_deadline: kept().filter_map(ends).collect(),
+            by_id: kept().map(|rule| (rule.id, Arc::clone(rule))).collect(),
+            next: next.max(RuleId(last.map_or(1, |last| last.saturating_add(1)))),
         }
     }
 
