@@ -74,11 +74,12 @@ impl RuleSet {
             }
             rule
         });
-        (Self::of(rules.collect(), next), rebased)
+        let rules: Vec<Arc<Rule>> = rules.collect();
+        (Self::of(&rules, next), rebased)
     }
 
     /// The set of all these, of which the newer replaces the older.
-    fn of(rules: Vec<Arc<Rule>>, next: RuleId) -> Self {
+    fn of(rules: &[Arc<Rule>], next: RuleId) -> Self {
         // The keys stand beside the rules: sorting does not look behind a million pointers.
         let keyed = rules.iter().map(|rule| (rule.subject, rule.id, rule));
         let mut sorted: Vec<(Subject, RuleId, &Arc<Rule>)> = keyed.collect();
