@@ -160,9 +160,9 @@ fn address(field: &[u8]) -> Result<IpAddr, Fault> {
 /// An ASN, with or without `AS` before it; nothing for 0.
 fn asn(field: &[u8]) -> Result<Option<Asn>, Fault> {
     let bare = bare(field);
-    let digits = match bare {
-        [b'A' | b'a', b'S' | b's', digits @ ..] => digits,
-        digits => digits,
+    let digits = match bare.split_first_chunk() {
+        Some((start @ [_, _], digits)) if start.eq_ignore_ascii_case(b"AS") => digits,
+        Some(_) | None => bare,
     };
     let number = Some(digits)
         .filter(|digits| digits.iter().all(u8::is_ascii_digit))

@@ -139,7 +139,7 @@ fn every_format_says_the_same() {
     }
 }
 
-/// As IPinfo writes it: the ASN as a text, the country as a name and as a code.
+/// As ipinfo.io writes it: the ASN as a text, the country as a name and as a code.
 #[test]
 fn records_of_other_publishers_are_understood() {
     let record = |fields: &[(&str, &str)]| {
@@ -225,11 +225,10 @@ fn of_overlapping_ranges_the_narrower_one_counts() {
 #[test]
 fn a_few_bad_lines_are_counted_and_named() {
     let mut text = "\u{feff}start_ip,end_ip,asn,name\n# comment\n".to_owned();
-    for n in 0..200 {
-        text += &format!("10.0.{n}.0,10.0.{n}.255,{},Name\n", n + 1);
-    }
+    let good = (0..200).map(|n| format!("10.0.{n}.0,10.0.{n}.255,{},Name\n", n + 1));
+    text.extend(good);
     text += "nonsense\n10.9.0.0,x,1,n\n10.9.0.9,10.9.0.0,1,n\n";
-    text += &format!("10.9.0.0,10.9.0.9,1,{}\n", "x".repeat(9_000));
+    text.extend(["10.9.0.0,10.9.0.9,1,", &"x".repeat(9_000), "\n"]);
     text += "10.9.0.0,10.9.0.9,many,n\n10.9.0.0\n10.8.0.0,10.8.0.0,7,last";
     let database = open(&text).unwrap();
     let tally = &database.sources()[0].tally;
@@ -300,10 +299,8 @@ fn names_are_one_line_and_of_bounded_length() {
 
 #[test]
 fn what_is_more_than_a_64th_is_too_wide_but_no_8_is() {
-    let all: String = (0..=223u32)
-        .map(|n| format!("{n}.0.0.0,{n}.255.255.255,{},x\n", 1 + n / 4))
-        .collect();
-    let database = open(all).unwrap();
+    let all = (0..=223u32).map(|n| format!("{n}.0.0.0,{n}.255.255.255,{},x", 1 + n / 4));
+    let database = open(all.collect::<Vec<_>>().join("\n")).unwrap();
     let four = database.of_asn(asn(1)).reach();
     assert_eq!(four.addresses_v4, 4 << 24);
     assert!(database.is_too_wide(&four), "4 of 224, more than 3.5");
@@ -471,7 +468,7 @@ fn text(value: &str) -> Vec<u8> {
     let length = u8::try_from(value.len()).unwrap();
     let mut bytes = match length {
         0..29 => vec![2 << 5 | length],
-        _ => vec![2 << 5 | 29, length - 29],
+        _ => vec![(2 << 5) + 29, length - 29],
     };
     bytes.extend_from_slice(value.as_bytes());
     bytes

@@ -25,24 +25,20 @@ pub(super) fn read(
     loop {
         line.clear();
         number += 1;
-        if reader
-            .by_ref()
-            .take(LONGEST_LINE)
-            .read_until(b'\n', &mut line)?
-            == 0
-        {
+        let mut start = reader.by_ref().take(LONGEST_LINE);
+        if start.read_until(b'\n', &mut line)? == 0 {
             break;
         }
-        let whole = line.ends_with(b"\n") || line.len() < LONGEST_LINE as usize;
+        let cut = start.limit() == 0 && !line.ends_with(b"\n");
         if number == 1 {
             if line.starts_with(b"\xef\xbb\xbf") {
                 line.drain(..3);
             }
-            if whole && is_heading(&line, separator) {
+            if !cut && is_heading(&line, separator) {
                 continue;
             }
         }
-        if !whole {
+        if cut {
             skip_line(&mut reader)?;
             tally.bad(number, Fault::TooLong);
             continue;

@@ -82,7 +82,7 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
     let mut source = if files.is_empty() {
         Source::Agent(global.places_of_client())
     } else {
-        Source::Files(Local::open(files, None)?)
+        Source::Files(Box::new(Local::open(files, None)?))
     };
     for wanted in wanted {
         let facts = source.ask(wanted, global)?;
@@ -101,7 +101,7 @@ enum Facts {
 enum Source {
     /// The agent, until it does not answer.
     Agent(Places),
-    Files(Local),
+    Files(Box<Local>),
 }
 
 /// The files, read here.
@@ -120,7 +120,7 @@ impl Source {
             }
             let files = global.load_config()?.asn_databases;
             let rules = stored_rules(&places.state_dir).ok();
-            *self = Self::Files(Local::open(&files, rules)?);
+            *self = Self::Files(Box::new(Local::open(&files, rules)?));
         }
         match self {
             Self::Files(local) => Ok(local.ask(wanted)),
@@ -134,10 +134,14 @@ fn ask_agent(places: &Places, wanted: Wanted) -> Result<Option<Facts>, ClientErr
     let request = Request::Asn {
         of: wanted.to_string(),
     };
-    let take = |answer| match answer {
-        Response::Address(facts) => Ok(Facts::Address(facts)),
-        Response::Network(facts) => Ok(Facts::Network(facts)),
-        other => Err(other),
+    let take = |answer| {
+        if let Response::Address(facts) = answer {
+            Ok(Facts::Address(facts))
+        } else if let Response::Network(facts) = answer {
+            Ok(Facts::Network(facts))
+        } else {
+            Err(answer)
+        }
     };
     match offline::soon(places, &request, take) {
         Ok(Ok(facts)) => Ok(Some(facts)),

@@ -1,6 +1,6 @@
 //! `bot-agent config`
 
-use std::{io::Write, path::Path};
+use std::io::Write;
 
 use clap::Subcommand;
 
@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     asn::Database,
-    config::{Config, ConfigError, EXAMPLE, Places, show},
+    config::{Config, EXAMPLE, Places, show},
     control::network::DatabaseView,
     daemon::objection,
     exit_code::ExitCode,
@@ -47,7 +47,7 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
     match args.what {
         What::Check => {
             let config = Config::load(path, None)?;
-            let asn = check_databases(&config, path)?;
+            let (asn, warnings) = check_databases(&config);
             match global.output {
                 Output::Human => {
                     let count = config.rules.len();
@@ -58,11 +58,17 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
                             writeln!(out, "  {}", view::file(file))?;
                         }
                     }
+                    for warning in warnings {
+                        writeln!(out, "warning: {warning}")?;
+                    }
                 }
-                Output::Json => view::json(
-                    &serde_json::json!({ "valid": true, "rules": config.rules.len(), "asn": asn }),
-                    out,
-                )?,
+                Output::Json => {
+                    let rules = config.rules.len();
+                    let checked = serde_json::json!({
+                        "valid": true, "rules": rules, "asn": asn, "warnings": warnings,
+                    });
+                    view::json(&checked, out)?;
+                }
                 Output::Raw => {}
             }
         }
@@ -82,23 +88,22 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
     Ok(ExitCode::Ok)
 }
 
-/// The ASN database, if one is configured, and whether the rules may be about what it says.
-fn check_databases(config: &Config, path: &Path) -> anyhow::Result<Option<DatabaseView>> {
+/// The ASN database, if one is configured, and what is wrong with it or with rules that are about
+/// what it says. That is no error: its files change by themselves, and the agent starts without them.
+fn check_databases(config: &Config) -> (Option<DatabaseView>, Vec<String>) {
     if config.asn_databases.is_empty() {
-        return Ok(None);
+        return (None, Vec::new());
     }
-    let wrong = |what: String| ConfigError {
-        file: path.to_owned(),
-        line: None,
-        key: None,
-        nearest: None,
-        message: what,
-    };
-    let database = Database::open(&config.asn_databases)
-        .map_err(|error| wrong(format!("database: {error}")))?;
-    match objection(&config.rules, &database) {
-        Some(rule) => Err(wrong(rule).into()),
-        None => Ok(Some(DatabaseView::of(&database))),
+    match Database::open(&config.asn_databases) {
+        Ok(database) => {
+            let objection = objection(&config.rules, &database);
+            let view = DatabaseView::of(&database);
+            (Some(view), objection.into_iter().collect())
+        }
+        Err(error) => {
+            let message = format!("the ASN database cannot be read: {error}");
+            (None, vec![message])
+        }
     }
 }
 

@@ -1,12 +1,8 @@
 //! What a command did to rules, or would do.
-#![expect(
-    clippy::format_push_string,
-    reason = "`write!` into a String needs its result thrown away"
-)]
 
 use super::{networks::network_line, rule};
 use crate::{
-    control::view::{Changed, Imported, RuleView, Taken},
+    control::view::{Changed, Imported, RuleView, SHOWN_RULES, Taken},
     event::render::Safe,
     wording::{grouped, grouped_of, many, many_of, verb},
 };
@@ -47,7 +43,10 @@ fn preview_of_networks(changed: &Changed) -> Vec<String> {
     let count = changed.added + changed.replaced;
     let rules = many_of(count, "rule");
     let mut lines = vec![match changed.networks.len() {
-        about if about < count => format!("{rules}, {about} of them about networks:"),
+        // The answer has the first of many only.
+        about if about < count.min(SHOWN_RULES) => {
+            format!("{rules}, {about} of them about networks:")
+        }
         _ => format!("{rules} about"),
     }];
     lines.extend(networks(changed).iter().map(|line| format!("  {line}")));

@@ -166,3 +166,84 @@ fn range(announced: &Announced) -> String {
         _ => text,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{cli::show::preview, control::view::Changed};
+
+    fn view(subject: &str, name: &str) -> NetworkView {
+        NetworkView {
+            subject: subject.parse().unwrap(),
+            name: name.into(),
+            prefixes_v4: 2,
+            prefixes_v6: 1,
+            addresses_v4: 4_096,
+            addresses_v6: 1 << 80,
+        }
+    }
+
+    fn announced(first: &str, last: &str, name: &str) -> AddressFacts {
+        AddressFacts {
+            address: "192.0.2.7".parse().unwrap(),
+            announced: Some(Announced {
+                first: first.parse().unwrap(),
+                last: last.parse().unwrap(),
+                asn: "AS64500".parse().ok(),
+                name: name.into(),
+                country: None,
+            }),
+        }
+    }
+
+    #[test]
+    fn an_address_has_its_range_as_a_prefix_where_it_is_one() {
+        let facts = announced("192.0.2.0", "192.0.2.255", "Example\u{1b}[2J");
+        assert_eq!(
+            address(&facts),
+            "192.0.2.7: AS64500 Example\\u{1b}[2J\n  range    192.0.2.0/24\n  country  not known"
+        );
+        let odd = announced("192.0.2.0", "192.0.2.9", "");
+        assert!(address(&odd).contains("AS64500\n  range    192.0.2.0-192.0.2.9\n"));
+        let none = AddressFacts {
+            announced: None,
+            ..odd
+        };
+        assert_eq!(address(&none), "192.0.2.7: not in the ASN database");
+        assert_eq!(address_raw(&none).split('\t').count(), 6);
+    }
+
+    #[test]
+    fn what_only_the_agent_knows_is_not_said_to_be_none() {
+        let facts = |rules| NetworkFacts {
+            network: view("AS64500", "Example"),
+            rules,
+        };
+        assert!(network(&facts(None)).ends_with("rules  known to the agent alone"));
+        assert!(network(&facts(Some(Vec::new()))).ends_with("rules  none"));
+        assert_eq!(
+            network_raw(&facts(Some(Vec::new()))),
+            "AS64500\t2\t4096\t1\t1208925819614629174706176\t0\tExample"
+        );
+    }
+
+    #[test]
+    fn the_preview_of_networks_names_them() {
+        let changed = Changed {
+            added: 3,
+            addresses: 5_000,
+            exempt: 2,
+            networks: vec![view("AS64500", "Example"), view("country:DE", "")],
+            notes: vec!["something".into()],
+            ..Changed::default()
+        };
+        assert_eq!(
+            preview(&changed),
+            "3 rules, 2 of them about networks:\n  \
+             AS64500 Example: IPv4 4,096 addresses in 2 prefixes; IPv6 65,536 /64s in 1 prefix\n  \
+             country DE: IPv4 4,096 addresses in 2 prefixes; IPv6 65,536 /64s in 1 prefix\n\
+             2 of 5,000 addresses stay exempt, by \n\
+             note: something"
+        );
+    }
+}
