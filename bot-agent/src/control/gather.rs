@@ -10,8 +10,10 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use super::protocol::{FailureCode, Import, Put, Request, Response, Take};
 use crate::rules::record::Record;
 
-/// Bytes of request lines that all connections together may have kept: some three million rules.
-pub(super) const MAX_GATHERED: usize = 512 << 20;
+/// Bytes that all connections together may have kept: some four million rules.
+pub(super) const MAX_GATHERED: usize = 1 << 30;
+/// What an entry takes besides the bytes of its line.
+const ENTRY: usize = 64;
 
 /// What there is room for, in KiB.
 #[derive(Clone, Debug)]
@@ -116,7 +118,7 @@ impl Gathered {
             self.clear();
             return Added::Answered(Response::error(FailureCode::Invalid, message));
         }
-        if more && !self.make_room(length) {
+        if more && !self.make_room(length + part.list.len() * ENTRY) {
             self.clear();
             let message = "there is no room for so many entries at a time, none of them is kept; \
                            send them as several lists, or wait for other clients";
@@ -139,8 +141,8 @@ impl Gathered {
         Added::Whole(request)
     }
 
-    fn make_room(&mut self, length: usize) -> bool {
-        let Ok(kib) = u32::try_from(length.div_ceil(1024)) else {
+    fn make_room(&mut self, bytes: usize) -> bool {
+        let Ok(kib) = u32::try_from(bytes.div_ceil(1024)) else {
             return false;
         };
         let Ok(more) = Arc::clone(&self.room.0).try_acquire_many_owned(kib) else {
@@ -170,6 +172,15 @@ struct Part<'a> {
 enum List<'a> {
     Targets(&'a mut Vec<String>),
     Rules(&'a mut Vec<Record>),
+}
+
+impl List<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Targets(targets) => targets.len(),
+            Self::Rules(rules) => rules.len(),
+        }
+    }
 }
 
 fn part_of(request: &mut Request) -> Option<Part<'_>> {
@@ -334,7 +345,8 @@ mod tests {
     fn all_connections_share_the_room_and_give_it_back() {
         let room = Room::new(3 << 10);
         let (mut first, mut second) = (Gathered::new(&room), Gathered::new(&room));
-        is_kept(&first.add(part(0, &["::1"], true), 2 << 10), 1);
+        // A KiB more than the line has, for the entry.
+        is_kept(&first.add(part(0, &["::1"], true), 1 << 10), 1);
         let refused = second.add(part(0, &["::2"], true), 2 << 10);
         is_refused(&refused, FailureCode::TooLarge);
         let rest = second.add(part(1, &["::3"], false), 2 << 10);
@@ -342,6 +354,6 @@ mod tests {
         // What comes in one line needs no room: it is not kept.
         is_whole(&second.add(part(0, &["::3"], false), 2 << 10), &["::3"]);
         drop(first);
-        is_kept(&second.add(part(0, &["::4"], true), 3 << 10), 1);
+        is_kept(&second.add(part(0, &["::4"], true), 2 << 10), 1);
     }
 }
