@@ -1,7 +1,7 @@
 //! What runs in a process of its own: from the file to the kernel, then waiting to be ended.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, BufRead as _, BufReader, Read as _},
     os::fd::AsFd as _,
     path::Path,
@@ -10,6 +10,7 @@ use std::{
 use bot_agent::{
     datapath::{Datapath, Options, PinFolder, object::OBJECT},
     host::clock,
+    lists,
     policy::{self, Enforced, Inputs, Limits, List, ListId, ListKind, Score, Tiers},
     rules::{prefix::Prefix, rule::Scope, set::RuleSet},
     table::Image,
@@ -18,13 +19,17 @@ use bot_common::abi::verdict::{Action, VerdictId};
 use bot_tests::{
     bpf,
     bpffs::BpfFs,
-    lists::{self, Entry},
+    lists::{Entry, number},
 };
 
 /// Fills a plain trie with the prefixes of a list.
 pub(crate) fn trie(list: &Path) {
     begin();
-    let entries: Vec<Entry> = prefixes(list).map(entry).collect();
+    let file = BufReader::new(File::open(list).expect("the list"));
+    let entries: Vec<Entry> = file
+        .lines()
+        .map(|line| entry(&line.expect("a line")))
+        .collect();
     let trie = bpf::trie(4, entries.len() as u32).expect("a trie");
     bpf::fill(trie.as_fd(), true, &entries).expect("the trie is filled");
     ready();
@@ -55,7 +60,8 @@ pub(crate) fn table(list: &Path) {
         .expect("the program is loaded")
         .datapath;
     begin();
-    let entries = prefixes(list).map(|prefix| (prefix, Score::MAX));
+    let read = lists::read(&fs::read(list).expect("the list")).expect("a list of addresses");
+    let entries = read.prefixes.into_iter().map(|prefix| (prefix, Score::MAX));
     let list = List::new(ListId(1), "bench".into(), DROP, entries);
     let inputs = Inputs {
         rules: &RuleSet::default(),
@@ -78,15 +84,10 @@ pub(crate) fn table(list: &Path) {
     ready();
 }
 
-fn prefixes(list: &Path) -> impl Iterator<Item = Prefix> {
-    let file = BufReader::new(File::open(list).expect("the list"));
-    file.lines()
-        .map(|line| line.expect("a line").parse().expect("a prefix"))
-}
-
-fn entry(prefix: Prefix) -> Entry {
+fn entry(line: &str) -> Entry {
+    let prefix: Prefix = line.parse().expect("a prefix");
     Entry {
-        first: lists::number(prefix.address()),
+        first: number(prefix.address()),
         bits: prefix.bits(),
         id: 1,
     }

@@ -1,6 +1,6 @@
 //! The ways of loading that are compared, each in a process of its own.
 
-use std::{env, ffi::OsString, path::PathBuf, process::Command};
+use std::{env, ffi::OsString, fs, path::PathBuf, process::Command};
 
 use bot_tests::{
     agent::TestAgent,
@@ -19,8 +19,10 @@ const MOST_RULES: usize = 100_000;
 pub(crate) enum Loader {
     /// The agent's own steps, from a list to a new generation.
     Table,
+    /// `bot-agent reload`: a list of an agent that runs, where an empty one was.
+    Reload,
     /// `bot-agent block --from-file --permanent`: rules, stored on disk, in an agent that runs.
-    Command,
+    Block,
     /// An interval set, in a network namespace of its own.
     Nft,
     /// hash:net, in a network namespace of its own.
@@ -31,9 +33,10 @@ pub(crate) enum Loader {
 
 impl Loader {
     /// Every one; ratios are to the first.
-    pub(crate) const ALL: [Self; 5] = [
+    pub(crate) const ALL: [Self; 6] = [
         Self::Table,
-        Self::Command,
+        Self::Reload,
+        Self::Block,
         Self::Nft,
         Self::Ipset,
         Self::Trie,
@@ -42,7 +45,8 @@ impl Loader {
     pub(crate) const fn name(self) -> &'static str {
         match self {
             Self::Table => "table",
-            Self::Command => "bot-agent block",
+            Self::Reload => "bot-agent reload",
+            Self::Block => "bot-agent block",
             Self::Nft => "nft -f",
             Self::Ipset => "ipset restore",
             Self::Trie => "trie",
@@ -54,7 +58,8 @@ impl Loader {
         spent::settle();
         match self {
             Self::Table => spent::until_ready(&mut part("table", files.list())),
-            Self::Command => block(files),
+            Self::Reload => reload(files),
+            Self::Block => block(files),
             Self::Nft => apart("nft", &["-f".into(), files.nft().into()]),
             Self::Ipset => apart(
                 "ipset",
@@ -65,7 +70,21 @@ impl Loader {
     }
 }
 
-/// The operator's command. Its peak is the agent's, which does the work.
+fn reload(files: &Files) -> Result<Spent, String> {
+    let lab = Lab::new("load");
+    let mut agent = TestAgent::new();
+    let list = agent.path("list.txt");
+    fs::write(&list, "").map_err(|error| error.to_string())?;
+    // Room for the protected addresses besides.
+    agent.configure(&format!(
+        "[tables]\nprefixes = 2000000\n[[list]]\nname = \"bench\"\nfile = \"{}\"\naction = \"block\"\n",
+        list.display()
+    ));
+    agent.start(&lab.host, &["--interface", IFACE]);
+    fs::copy(files.list(), &list).map_err(|error| error.to_string())?;
+    command(&agent, &["reload"])
+}
+
 fn block(files: &Files) -> Result<Spent, String> {
     if files.size > MOST_RULES {
         return Err("so many come as a list, not as rules".to_owned());
@@ -75,8 +94,15 @@ fn block(files: &Files) -> Result<Spent, String> {
     agent.start(&lab.host, &["--interface", IFACE]);
     let list = files.list();
     let list = list.to_str().expect("UTF-8");
-    let arguments = ["block", "--permanent", "--yes", "--from-file", list];
-    let spent = spent::of(&mut agent.command(None, &arguments))?;
+    command(
+        &agent,
+        &["block", "--permanent", "--yes", "--from-file", list],
+    )
+}
+
+/// An operator's command. The peak is the agent's, which does the work.
+fn command(agent: &TestAgent, arguments: &[&str]) -> Result<Spent, String> {
+    let spent = spent::of(&mut agent.command(None, arguments))?;
     Ok(Spent {
         peak: spent::peak_of(agent.pid()),
         ..spent

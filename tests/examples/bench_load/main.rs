@@ -87,7 +87,7 @@ fn compare(size: usize, rounds: usize) {
 
 /// What is said of a run: a name, a unit, and how to get it.
 const FIGURES: [(&str, &str, Measure); 3] = [
-    ("time", "s", |spent| spent.time.as_secs_f64()),
+    ("time", "ms", |spent| spent.time.as_secs_f64() * 1e3),
     ("peak of the process", "MB", |spent| spent.peak as f64 / 1e6),
     ("kernel memory", "MB", |spent| spent.kernel as f64 / 1e6),
 ];

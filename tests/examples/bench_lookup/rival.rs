@@ -40,6 +40,7 @@ pub(crate) fn table(latency: &mut Latency, family: Family, entries: &[Entry]) ->
 /// The trie. Its memory is what the kernel's slab grew by: `memlock` counts entries only, neither
 /// the nodes in between nor what the allocator adds.
 pub(crate) fn trie(latency: &Latency, family: Family, entries: &[Entry]) -> Filled {
+    spent::settle();
     let before = spent::kernel_memory();
     let begin = Instant::now();
     let trie = latency.trie(family);

@@ -1,10 +1,11 @@
-//! `cargo xtask demo`: the filter at work, told in eight scenes on a terminal.
+//! `cargo xtask demo`: the filter at work, told in nine scenes on a terminal.
 //!
 //! Nothing in it is staged: real clients, a real TLS server, native XDP, the real command line. A
 //! scene that does not go as the story says ends the demo with an error. Whatever it makes is gone
 //! at the end, however the end comes; what a killed demo left is removed by the next one.
 
 mod interrupt;
+mod million;
 mod place;
 mod stage;
 mod story;
