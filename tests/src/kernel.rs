@@ -231,13 +231,13 @@ impl Kernel {
                 }
                 running.store(false, Ordering::Relaxed);
             });
-            let mut writes = 0;
+            let mut count = 0;
             while running.load(Ordering::Relaxed) && !reader.is_finished() {
                 write(&mut writer);
-                writes += 1;
+                count += 1;
             }
             reader.join().expect("the packets run");
-            writes
+            count
         })
     }
 

@@ -292,7 +292,9 @@ impl Enforcer {
         for (id, owner) in self.enforced.take_reclaimed() {
             if let Ok(found) = self.datapath.hits(&[id]) {
                 let kept = self.kept_hits.entry(owner).or_default();
-                found.into_iter().for_each(|hits| add(kept, hits));
+                for hits in found {
+                    add(kept, hits);
+                }
             }
         }
     }

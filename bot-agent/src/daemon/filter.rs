@@ -100,7 +100,7 @@ impl Filter {
     /// Carries out an operator's change.
     pub(super) fn commit<T>(&mut self, edit: Edit<T>, now: Now) -> Result<T, Failure> {
         let undo = self.rules.apply(&edit.changes);
-        let reach = self.reach(undo.subjects());
+        let reach = Self::reach(undo.subjects());
         let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
         let prepared = match self.enforcer.prepare(&inputs, &reach, now) {
             Ok(prepared) => prepared,
@@ -135,7 +135,7 @@ impl Filter {
     /// Only looks whether an operator's change is possible.
     pub(super) fn rehearse<T>(&mut self, edit: Edit<T>, now: Now) -> Result<T, Failure> {
         let undo = self.rules.apply(&edit.changes);
-        let reach = self.reach(undo.subjects());
+        let reach = Self::reach(undo.subjects());
         let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
         let prepared = self.enforcer.prepare(&inputs, &reach, now);
         self.rules.undo(undo);
@@ -203,7 +203,7 @@ impl Filter {
         let reach = if others {
             Reach::Everything
         } else {
-            self.reach(self.subjects(&synced))
+            Self::reach(self.subjects(&synced))
         };
         if !self.begun || reach == Reach::Prefixes(Vec::new()) {
             return Ok(synced);
@@ -324,7 +324,7 @@ impl Filter {
         if !self.begun {
             return Ok(());
         }
-        let reach = self.reach(subjects);
+        let reach = Self::reach(subjects);
         self.enforce_reach(&reach, now)
     }
 
@@ -366,7 +366,7 @@ impl Filter {
     }
 
     /// The addresses that rules about these subjects concern.
-    fn reach(&self, subjects: impl IntoIterator<Item = Subject>) -> Reach {
+    fn reach(subjects: impl IntoIterator<Item = Subject>) -> Reach {
         let mut prefixes = Vec::new();
         for subject in subjects {
             match subject {

@@ -22,8 +22,10 @@ use aya_obj::{
 use bot_common::{abi::names, table::LINE_WORDS};
 use rustix::mm::{MapFlags, ProtFlags, mmap, munmap};
 
-/// Bytes of a line.
-const LINE: usize = size_of::<[u64; LINE_WORDS]>();
+/// Bytes of a line and of its index.
+const LINE: u32 = 64;
+const INDEX: u32 = 4;
+const _: () = assert!(LINE as usize == size_of::<[u64; LINE_WORDS]>());
 
 /// A map of lines, and its memory.
 #[derive(Debug)]
@@ -75,8 +77,8 @@ fn declared(lines: u32) -> aya_obj::Map {
     aya_obj::Map::Legacy(LegacyMap {
         def: bpf_map_def {
             map_type: MapType::Array as u32,
-            key_size: size_of::<u32>() as u32,
-            value_size: LINE as u32,
+            key_size: INDEX,
+            value_size: LINE,
             max_entries: lines,
             map_flags: names::GENERATION_FLAGS,
             id: 0,

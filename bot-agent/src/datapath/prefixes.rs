@@ -4,7 +4,7 @@
 //! of maps; the kernel returns from it when no packet is decided by the old one any more. Small
 //! changes are stored into the generation in force, in an order that shows every packet the old answer
 //! or the new one ([`crate::table`]). The generation in force is pinned beside the map of maps,
-//! because an agent without CAP_SYS_ADMIN cannot open it through the latter.
+//! because an agent without `CAP_SYS_ADMIN` cannot open it through the latter.
 
 use std::{
     fs, io,

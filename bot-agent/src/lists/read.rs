@@ -129,7 +129,10 @@ mod tests {
 
     #[test]
     fn few_bad_lines_are_shown_and_many_are_refused() {
-        let good: String = (0..200).map(|n| format!("192.0.2.{n}\n")).collect();
+        let good = (0..200)
+            .map(|n| format!("192.0.2.{n}\n"))
+            .collect::<Vec<_>>()
+            .concat();
         let bad = "10.0.0.0/4\nnonsense\n192.0.2.1/33\n\u{fffd}\n1.2.3\n2.3.4\n";
         let entries = read(format!("{good}{bad}").as_bytes()).unwrap();
         assert_eq!((entries.prefixes.len(), entries.bad), (200, 6));
@@ -148,7 +151,7 @@ mod tests {
 
         #[test]
         fn what_is_listed_is_found_in_order_and_once(hosts in proptest::collection::vec(any::<[u8; 4]>(), 0..50)) {
-            let text: String = hosts.iter().map(|h| format!("{}\n", std::net::Ipv4Addr::from(*h))).collect();
+            let text = hosts.iter().map(|h| format!("{}\n", std::net::Ipv4Addr::from(*h))).collect::<Vec<_>>().concat();
             let entries = read(text.as_bytes()).unwrap();
             prop_assert!(entries.prefixes.is_sorted_by(|a, b| a < b));
             for host in hosts {

@@ -83,7 +83,8 @@ impl Case {
         let mut latency = Latency::load(self.entries.len());
         let table = rival::table(&mut latency, self.family, &self.entries);
         let trie = rival::trie(&latency, self.family, &self.entries);
-        let figures: [(&str, &str, fn(&Filled) -> f64); 2] = [
+        type Figure = (&'static str, &'static str, fn(&Filled) -> f64);
+        let figures: [Figure; 2] = [
             ("memory", "MB", |filled| filled.bytes as f64 / 1e6),
             ("build", "ms", |filled| filled.time.as_secs_f64() * 1e3),
         ];

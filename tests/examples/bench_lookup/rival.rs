@@ -59,8 +59,8 @@ pub(crate) fn ranges(family: Family, entries: &[Entry]) -> Ranges {
         let id = VerdictId::new(id).expect("an id");
         match family {
             Family::V4 => ranges.v4.push(Range {
-                first: first as u32,
-                last: last as u32,
+                first: u32::try_from(first).expect("IPv4"),
+                last: u32::try_from(last).expect("IPv4"),
                 id,
             }),
             Family::V6 => ranges.v6.push(Range { first, last, id }),

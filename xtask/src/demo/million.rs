@@ -15,7 +15,7 @@ use super::story::{Scene, check};
 
 const PREFIXES: usize = 1_000_000;
 
-/// The list is in the configuration; [`write`] makes the file.
+/// The list is in the configuration; [`write()`] makes the file.
 const LIST: &str = "\n[tables]\nprefixes = 2000000\n\n[[list]]\nname = \"million\"\n";
 
 pub(super) fn play(scene: &mut Scene<'_>) -> Result<()> {

@@ -13,10 +13,10 @@ const IDS: u32 = 4096;
 
 /// Parts of IPv4: /8s.
 const IPV4: u16 = 256;
-/// Parts of the IPv6 space that is given out (2000::/3): /12s. The other /3s are one part each.
+/// Parts of the IPv6 space that is given out (`2000::/3`): /12s. The other /3s are one part each.
 const IPV6: u16 = 512;
 const OTHER: [u8; 7] = [0x00, 0x40, 0x60, 0x80, 0xa0, 0xc0, 0xe0];
-const ALL: u16 = IPV4 + IPV6 + OTHER.len() as u16;
+const ALL: u16 = IPV4 + IPV6 + 7;
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, Default)]

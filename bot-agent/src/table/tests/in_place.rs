@@ -147,7 +147,7 @@ fn a_full_table_stays_as_it_is() {
         for host in 0..nth % 40 {
             let bits = u128::from(host) * 3;
             let host = if nth % 2 == 0 {
-                prefix_v4(spread & 0xffff_0000 | host * 700, 32)
+                prefix_v4((spread & 0xffff_0000) | (host * 700), 32)
             } else {
                 prefix_v6(0x2001 << 112 | u128::from(spread) << 72 | bits, 128)
             };
@@ -203,7 +203,7 @@ fn room_is_found_in_pieces_that_touch() {
         table.update(*host, &Ranges::default()).unwrap();
     }
     let dense: Vec<_> = (0..64)
-        .map(|nth| (prefix_v4(0xc000_0000 | nth * 1024, 32), 1 + nth % 2))
+        .map(|nth| (prefix_v4(0xc000_0000 | (nth * 1024), 32), 1 + nth % 2))
         .collect();
     let dense = paint(&dense);
     let region = prefix_v4(0xc000_0000, 16);

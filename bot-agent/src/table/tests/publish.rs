@@ -87,7 +87,7 @@ proptest! {
 /// Changes that move pages, of both families.
 fn changes() -> [Update; 2] {
     let v4: Vec<_> = (0..40)
-        .map(|nth| (prefix_v4(0xc000_0000 | nth * 999, 32), 1))
+        .map(|nth| (prefix_v4(0xc000_0000 | (nth * 999), 32), 1))
         .collect();
     let v6: Vec<_> = (0..40)
         .map(|nth| (prefix_v6((0x2001_0db8_0000 | nth) << 80 | 5, 128), 1))

@@ -214,7 +214,7 @@ fn the_asn_table_of_the_internet_fits_in_8_mb() {
         let mut fields = line.split(',');
         let first = fields.next().unwrap().parse().unwrap();
         let last = fields.next().unwrap().parse().unwrap();
-        let next = ids.len() as u32 % 65_535 + 1;
+        let next = u32::try_from(ids.len()).unwrap() % 65_535 + 1;
         let asn: u32 = fields.next().unwrap().parse().unwrap();
         (first, last, id(*ids.entry(asn).or_insert(next)))
     };
