@@ -15,6 +15,7 @@ use std::{
     hint::black_box,
     net::{Ipv4Addr, Ipv6Addr},
     path::Path,
+    sync::atomic::AtomicU64,
     time::{Duration, Instant},
 };
 
@@ -31,8 +32,12 @@ use bot_agent::{
         subject::Asn,
         time::{BootId, Deadline, Now},
     },
+    table::{Image, Table},
 };
-use bot_common::abi::verdict::{Action, VerdictId};
+use bot_common::{
+    abi::verdict::{Action, VerdictId},
+    address::Address,
+};
 use jiff::Timestamp;
 
 /// How often everything is timed; the best counts, which was disturbed least.
@@ -149,18 +154,25 @@ fn measure(name: &str, inputs: &Inputs<'_>, now: Now) {
     let (time, again) = best(|| enforced.assign(&compiled, |_| VerdictId::NONE, now));
     assert!(again.expect("nothing new").fresh.is_empty());
     report(&format!("assign {name}, again"), time);
-    let live: Vec<VerdictId> = assigned.ranges.v4.iter().map(|range| range.id).collect();
+    let (time, image) = best(|| Image::build(&assigned.ranges).expect("there is room"));
+    report(&format!("build the table of {name}"), time);
+    let v4 = assigned.ranges.v4.iter().map(|range| range.id);
+    let v6 = assigned.ranges.v6.iter().map(|range| range.id);
+    let live: Vec<VerdictId> = v4.chain(v6).collect();
     let (time, ()) = best(|| enforced.sweep(live.iter().copied(), now));
     report(&format!("sweep {name}"), time);
-    regions(name, inputs, &mut enforced, everything, now);
+    let words = image.lines().saturating_mul(3) * 8;
+    let memory: Vec<AtomicU64> = (0..words).map(|_| AtomicU64::new(0)).collect();
+    let table = Table::install(memory, image).expect("there is room");
+    regions(name, inputs, (&mut enforced, table), everything, now);
 }
 
-/// Compiles regions around addresses that are listed, and gives them ids. The ratio says how much
-/// longer everything takes.
+/// Compiles regions around addresses that are listed, gives them ids, and stores them in a table.
+/// The ratio says how much longer everything takes to compile.
 fn regions(
     name: &str,
     inputs: &Inputs<'_>,
-    enforced: &mut Enforced,
+    (enforced, mut table): (&mut Enforced, Table<Vec<AtomicU64>>),
     everything: Duration,
     now: Now,
 ) {
@@ -189,18 +201,21 @@ fn regions(
         println!(
             r#"{{"bench":"compile","case":"compile {what}","value":{us:.2},"unit":"us","ratio":{ratio:.0}}}"#
         );
-        let parts: Vec<Compiled> = regions
-            .iter()
-            .map(|region| compile_within(inputs, *region, now))
-            .collect();
         let (time, ()) = best(|| {
-            for part in &parts {
-                let assigned = enforced.assign(part, |_| VerdictId::NONE, now);
-                black_box(assigned.expect("there is room"));
+            for region in &regions {
+                let part = compile_within(inputs, *region, now);
+                let present = |address: Address| table.lookup(&address);
+                let assigned = enforced.assign(&part, present, now).expect("room for ids");
+                table
+                    .update(*region, &assigned.ranges)
+                    .expect("room for lines");
+                table.quiesce();
             }
         });
         let us = time.as_secs_f64() * 1e6 / f64::from(REGIONS);
-        println!(r#"{{"bench":"compile","case":"assign {what}","value":{us:.2},"unit":"us"}}"#);
+        println!(
+            r#"{{"bench":"compile","case":"compile, assign, store {what}","value":{us:.2},"unit":"us"}}"#
+        );
     }
 }
 

@@ -90,7 +90,7 @@ impl Candidate {
     }
 
     /// An entry of a list that acts so on it, apart from its narrowness; `None` where it says
-    /// nothing. [`act`] finds out how a list acts.
+    /// nothing. [`Act::of`] finds out how a list acts.
     pub(super) fn of_list(list: &List, act: Act) -> Option<Self> {
         let Act {
             place,

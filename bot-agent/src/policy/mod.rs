@@ -37,6 +37,8 @@ mod reference;
 #[cfg(test)]
 mod simulation;
 #[cfg(test)]
+mod table_tests;
+#[cfg(test)]
 mod tests;
 #[cfg(test)]
 mod words;

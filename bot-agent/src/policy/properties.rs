@@ -6,33 +6,11 @@ use proptest::prelude::*;
 use super::{
     family::Family,
     reference::reference,
-    simulation::{Answer, Kernel, ROOMY, at, ip, past, prefix},
-    worlds::{World, any_prefix, any_small_world, any_world, inputs},
+    simulation::{Answer, Kernel, ROOMY, at, ip, past},
+    worlds::{PROBES, World, any_prefix, any_small_world, any_world, inputs, regions},
     *,
 };
 use crate::rules::{prefix::Prefix, time::Now};
-
-const PROBES: [&str; 19] = [
-    "10.0.0.0",
-    "10.0.0.1",
-    "10.0.0.2",
-    "10.0.0.5",
-    "10.0.0.6",
-    "10.0.0.9",
-    "10.0.1.1",
-    "10.1.0.0",
-    "9.0.0.1",
-    "192.0.2.1",
-    "0.0.0.0",
-    "255.255.255.255",
-    "::1",
-    "2001:db8::",
-    "2001:db8::1",
-    "2001:db8::3",
-    "2001:db9::",
-    "4000::1",
-    "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
-];
 
 fn any_history(changes: usize) -> impl Strategy<Value = Vec<(World, u64)>> {
     proptest::collection::vec((any_world(), 0u64..8), 1..changes)
@@ -84,28 +62,6 @@ fn clipped(compiled: &Compiled, region: Prefix) -> [Vec<(u128, u128, Vec<Link>)>
     });
     let wide = |(first, last, links)| (u128::from(first), u128::from(last), links);
     [v4.into_iter().map(wide).collect(), v6]
-}
-
-/// Regions that together are everything, small ones where the rules meet.
-fn regions() -> Vec<Prefix> {
-    let mut regions = Vec::new();
-    for (towards, depth) in [("10.0.0.0", 31), ("2001:db8::", 48)] {
-        let towards = prefix(towards);
-        let root = if towards.is_v4() { 96 } else { 0 };
-        for bits in root + 1..=root + depth {
-            regions.push(sibling(towards.shortened(bits)));
-        }
-        regions.push(towards.shortened(root + depth));
-    }
-    regions
-}
-
-/// The other half of the prefix one bit shorter.
-fn sibling(half: Prefix) -> Prefix {
-    let bit = 1u128 << (128 - u32::from(half.bits()));
-    let other = u128::from_be_bytes(half.address().octets()) ^ bit;
-    let other = std::net::Ipv6Addr::from(other);
-    Prefix::from_net(ipnet::IpNet::new(other.into(), half.bits()).unwrap()).shortened(half.bits())
 }
 
 proptest! {

@@ -237,3 +237,48 @@ fn any_world_of(prefixes: BoxedStrategy<Prefix>) -> impl Strategy<Value = World>
         }
     })
 }
+
+/// Addresses inside of what the prefixes name, and beside it.
+pub(super) const PROBES: [&str; 19] = [
+    "10.0.0.0",
+    "10.0.0.1",
+    "10.0.0.2",
+    "10.0.0.5",
+    "10.0.0.6",
+    "10.0.0.9",
+    "10.0.1.1",
+    "10.1.0.0",
+    "9.0.0.1",
+    "192.0.2.1",
+    "0.0.0.0",
+    "255.255.255.255",
+    "::1",
+    "2001:db8::",
+    "2001:db8::1",
+    "2001:db8::3",
+    "2001:db9::",
+    "4000::1",
+    "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff",
+];
+
+/// Regions that together are everything, small ones where the rules meet.
+pub(super) fn regions() -> Vec<Prefix> {
+    let mut regions = Vec::new();
+    for (towards, depth) in [("10.0.0.0", 31), ("2001:db8::", 48)] {
+        let towards = prefix(towards);
+        let root = if towards.is_v4() { 96 } else { 0 };
+        for bits in root + 1..=root + depth {
+            regions.push(sibling(towards.shortened(bits)));
+        }
+        regions.push(towards.shortened(root + depth));
+    }
+    regions
+}
+
+/// The other half of the prefix one bit shorter.
+fn sibling(half: Prefix) -> Prefix {
+    let bit = 1u128 << (128 - u32::from(half.bits()));
+    let other = u128::from_be_bytes(half.address().octets()) ^ bit;
+    let other = std::net::Ipv6Addr::from(other);
+    Prefix::from_net(ipnet::IpNet::new(other.into(), half.bits()).unwrap()).shortened(half.bits())
+}
