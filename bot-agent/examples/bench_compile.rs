@@ -155,7 +155,8 @@ fn measure(name: &str, inputs: &Inputs<'_>, now: Now) {
     regions(name, inputs, &mut enforced, everything, now);
 }
 
-/// Compiles regions around addresses that are listed, and gives them ids.
+/// Compiles regions around addresses that are listed, and gives them ids. The ratio says how much
+/// longer everything takes.
 fn regions(
     name: &str,
     inputs: &Inputs<'_>,
@@ -183,7 +184,11 @@ fn regions(
         });
         let pieces = pieces as f64 / f64::from(REGIONS);
         let what = format!("{family} of {name}, {pieces:.1} pieces");
-        report_each(&format!("compile {what}"), time, everything);
+        let us = time.as_secs_f64() * 1e6 / f64::from(REGIONS);
+        let ratio = everything.as_secs_f64() * 1e6 / us;
+        println!(
+            r#"{{"bench":"compile","case":"compile {what}","value":{us:.2},"unit":"us","ratio":{ratio:.0}}}"#
+        );
         let parts: Vec<Compiled> = regions
             .iter()
             .map(|region| compile_within(inputs, *region, now))
@@ -194,7 +199,8 @@ fn regions(
                 black_box(assigned.expect("there is room"));
             }
         });
-        report_each(&format!("assign {what}"), time, everything);
+        let us = time.as_secs_f64() * 1e6 / f64::from(REGIONS);
+        println!(r#"{{"bench":"compile","case":"assign {what}","value":{us:.2},"unit":"us"}}"#);
     }
 }
 
@@ -217,16 +223,6 @@ fn best<T>(mut call: impl FnMut() -> T) -> (Duration, T) {
 fn report(case: &str, time: Duration) {
     let ms = time.as_secs_f64() * 1e3;
     println!(r#"{{"bench":"compile","case":"{case}","value":{ms:.2},"unit":"ms"}}"#);
-}
-
-/// Of one region; the ratio says how much longer everything takes.
-fn report_each(case: &str, time: Duration, everything: Duration) {
-    let each = time.as_secs_f64() / f64::from(REGIONS);
-    let ratio = everything.as_secs_f64() / each;
-    let us = each * 1e6;
-    println!(
-        r#"{{"bench":"compile","case":"{case}","value":{us:.2},"unit":"us","ratio":{ratio:.0}}}"#
-    );
 }
 
 /// The finaliser of splitmix64: numbers that look random, the same in every run.

@@ -56,10 +56,9 @@ pub(super) struct Args {
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let (name, lines) = open(&args.file)?;
-    let mut client = global.connect()?;
-    client.be_patient()?;
     let mut parts = Parts {
-        client: &mut client,
+        socket: global.places_of_client().socket,
+        client: None,
         rules: Vec::new(),
         bytes: 0,
         sent: 0,
@@ -70,7 +69,15 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
             let lines = bad.to_string().replace('\n', "\n  ");
             anyhow!("{name} has bad lines; nothing was changed\n  {lines}")
         })?;
-    let imported = parts.end(args.dry_run)?;
+    let imported = parts.end(args.dry_run).map_err(|error| {
+        let is_lost = error.is_silent();
+        let error = anyhow::Error::from(error);
+        if is_lost {
+            error.context("whether the rules are in force is not known; import them again")
+        } else {
+            error
+        }
+    })?;
     match global.output {
         Output::Human => writeln!(out, "{}", show::imported(&imported))?,
         Output::Json => show::json(&imported, out)?,
@@ -93,8 +100,10 @@ fn open(file: &Path) -> anyhow::Result<(String, Box<dyn BufRead>)> {
 }
 
 /// Rules on their way to the agent, which makes none of them before it has the last.
-struct Parts<'a> {
-    client: &'a mut Client,
+struct Parts {
+    socket: PathBuf,
+    /// Nothing before the first part: the agent does not wait long for who only reads.
+    client: Option<Client>,
     rules: Vec<Record>,
     bytes: usize,
     sent: usize,
@@ -106,7 +115,7 @@ enum Ended {
     Sending(ClientError),
 }
 
-impl Parts<'_> {
+impl Parts {
     fn add(&mut self, record: Record) -> Result<(), Ended> {
         self.bytes += RULE + record.reason.len() * ESCAPED;
         self.rules.push(record);
@@ -115,9 +124,10 @@ impl Parts<'_> {
         }
         let part = self.part(true, false);
         let count = part.rules.len();
-        let answer = self.client.call(&Request::Import(part))?;
+        let client = self.client()?;
+        let answer = client.call(&Request::Import(part))?;
         if !matches!(answer, Response::Gathered { .. }) {
-            return Err(self.client.unexpected(&answer).into());
+            return Err(client.unexpected(&answer).into());
         }
         self.sent += count;
         Ok(())
@@ -125,11 +135,23 @@ impl Parts<'_> {
 
     fn end(mut self, dry_run: bool) -> Result<Imported, ClientError> {
         let part = self.part(false, dry_run);
-        let answer = self.client.call(&Request::Import(part))?;
+        let client = self.client()?;
+        let answer = client.call(&Request::Import(part))?;
         let Response::Imported(imported) = answer else {
-            return Err(self.client.unexpected(&answer));
+            return Err(client.unexpected(&answer));
         };
         Ok(*imported)
+    }
+
+    fn client(&mut self) -> Result<&mut Client, ClientError> {
+        let connected = if let Some(client) = self.client.take() {
+            client
+        } else {
+            let mut client = Client::connect(&self.socket)?;
+            client.be_patient()?;
+            client
+        };
+        Ok(self.client.insert(connected))
     }
 
     fn part(&mut self, more: bool, dry_run: bool) -> Import {
@@ -149,7 +171,7 @@ impl Ended {
             Self::Reading(error) => {
                 anyhow::Error::from(error).context(format!("cannot read {name}"))
             }
-            Self::Sending(error) => error.into(),
+            Self::Sending(error) => anyhow::Error::from(error).context("nothing was changed"),
         }
     }
 }

@@ -51,8 +51,8 @@ pub(super) struct PutArgs {
     #[arg(long, value_name = "XX")]
     pub country: Vec<Country>,
 
-    /// Also every target in FILE, one a line; # and ; begin comments; - is standard input. A long
-    /// file is applied in parts of 10,000 entries, each of them as a whole or not at all
+    /// Also every target in FILE, one a line; # and ; begin comments; - is standard input. All of it
+    /// is applied, or nothing
     #[arg(long, short, value_name = "FILE")]
     pub from_file: Option<PathBuf>,
 
@@ -96,7 +96,7 @@ pub(super) fn run(
             .check_width(args.force)
             .map_err(|error| anyhow!("{error}; if that is meant, say so with --force"))?;
     }
-    let put = &|targets: &[Target], dry_run| {
+    let put = &|targets: &[Target], place: parts::Place, dry_run| {
         request(Put {
             targets: targets
                 .iter()
@@ -109,6 +109,8 @@ pub(super) fn run(
             scope,
             force: args.force,
             dry_run,
+            more: place.more,
+            before: place.before,
         })
     };
     let mut client = global.connect()?;
@@ -222,44 +224,20 @@ fn confirmed(args: &PutArgs, preview: &Changed) -> anyhow::Result<bool> {
     ))
 }
 
-/// Sends the targets and sums the answers up.
+/// Sends the targets; `request` makes one of some of them.
 fn send(
     client: &mut Client,
     targets: &[Target],
     dry_run: bool,
-    request: impl Fn(&[Target], bool) -> Request,
+    request: impl Fn(&[Target], parts::Place, bool) -> Request,
 ) -> anyhow::Result<Changed> {
-    let mut sum = Changed::default();
-    let words = (!dry_run).then_some(("in", "to add the rest"));
-    parts::send(targets, words, |part| {
-        let answer = client.call(&request(part, dry_run))?;
-        let Response::Changed(changed) = answer else {
-            return Err(client.unexpected(&answer));
-        };
-        add(&mut sum, *changed);
-        Ok(())
+    let answer = parts::send(client, targets, !dry_run, |part, place| {
+        request(part, place, dry_run)
     })?;
-    Ok(sum)
-}
-
-fn add(sum: &mut Changed, part: Changed) {
-    sum.dry_run |= part.dry_run;
-    sum.added += part.added;
-    sum.replaced += part.replaced;
-    sum.addresses = sum.addresses.saturating_add(part.addresses);
-    sum.exempt = sum.exempt.saturating_add(part.exempt);
-    for (all, new) in [
-        (&mut sum.exempt_by, part.exempt_by),
-        (&mut sum.protected, part.protected),
-        (&mut sum.rules, part.rules),
-    ] {
-        all.extend(new);
-        all.truncate(SHOWN_RULES);
-    }
-    sum.networks.extend(part.networks);
-    sum.networks.truncate(SHOWN_RULES);
-    sum.notes.extend(part.notes);
-    sum.notes.truncate(SHOWN_RULES);
+    let Response::Changed(changed) = answer else {
+        return Err(client.unexpected(&answer).into());
+    };
+    Ok(*changed)
 }
 
 fn show_changed(changed: &Changed, output: Output, out: &mut dyn Write) -> anyhow::Result<()> {

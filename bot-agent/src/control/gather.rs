@@ -7,11 +7,13 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::protocol::{FailureCode, Import, Request, Response};
+use super::protocol::{FailureCode, Import, Put, Request, Response, Take};
 use crate::rules::record::Record;
 
-/// Bytes of request lines that all connections together may have kept: some three million rules.
-pub(super) const MAX_GATHERED: usize = 512 << 20;
+/// Bytes that all connections together may have kept: some four million rules.
+pub(super) const MAX_GATHERED: usize = 1 << 30;
+/// What an entry takes besides the bytes of its line.
+const ENTRY: usize = 64;
 
 /// What there is room for, in KiB.
 #[derive(Clone, Debug)]
@@ -27,8 +29,54 @@ impl Room {
 #[derive(Debug)]
 pub(super) struct Gathered {
     room: Room,
-    rules: Vec<Record>,
+    kept: Option<Kept>,
     held: Option<OwnedSemaphorePermit>,
+}
+
+#[derive(Debug)]
+struct Kept {
+    command: Command,
+    items: Items,
+}
+
+/// Commands that take lists.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Command {
+    Allow,
+    Block,
+    Import,
+    Unallow,
+    Unblock,
+}
+
+/// What the list is of.
+#[derive(Debug)]
+enum Items {
+    Targets(Vec<String>),
+    Rules(Vec<Record>),
+}
+
+impl Items {
+    fn len(&self) -> usize {
+        match self {
+            Self::Targets(targets) => targets.len(),
+            Self::Rules(rules) => rules.len(),
+        }
+    }
+
+    fn targets(self) -> Option<Vec<String>> {
+        match self {
+            Self::Targets(targets) => Some(targets),
+            Self::Rules(_) => None,
+        }
+    }
+
+    fn rules(self) -> Option<Vec<Record>> {
+        match self {
+            Self::Rules(rules) => Some(rules),
+            Self::Targets(_) => None,
+        }
+    }
 }
 
 /// What a request is.
@@ -44,52 +92,57 @@ impl Gathered {
     pub(super) fn new(room: &Room) -> Self {
         Self {
             room: room.clone(),
-            rules: Vec::new(),
+            kept: None,
             held: None,
         }
     }
 
     /// Keeps `request` if more of it follows. `length` is that of its line. A part that is not the
-    /// next one is refused, and with it all that follow: no import is made of less than all its
-    /// parts.
-    pub(super) fn add(&mut self, request: Request, length: usize) -> Added {
-        let Request::Import(mut import) = request else {
+    /// next one is refused, and with it all that follow: nothing is made of less than all parts.
+    pub(super) fn add(&mut self, mut request: Request, length: usize) -> Added {
+        let Some(part) = part_of(&mut request) else {
             return Added::Whole(request);
         };
-        if import.before == 0 {
+        let (command, more, before) = (part.command, part.more, *part.before);
+        if before == 0 {
             self.clear();
         }
-        if import.before != self.rules.len() {
+        let kept = self.kept.as_ref();
+        let count = kept.filter(|kept| kept.command == command);
+        let count = count.map_or(0, |kept| kept.items.len());
+        if before != count {
             let message = format!(
-                "{} rules of this import are said to have come before, {} are kept; begin anew",
-                import.before,
-                self.rules.len()
+                "{before} entries of this list are said to have come before, {count} are kept; \
+                 begin anew"
             );
             self.clear();
             return Added::Answered(Response::error(FailureCode::Invalid, message));
         }
-        if import.more && !self.make_room(length) {
+        if more && !self.make_room(length + part.list.len() * ENTRY) {
             self.clear();
-            let message = "there is no room for so many rules at a time, none of them is kept; \
-                           send them in several imports, or wait for other clients";
+            let message = "there is no room for so many entries at a time, none of them is kept; \
+                           send them as several lists, or wait for other clients";
             return Added::Answered(Response::error(FailureCode::TooLarge, message));
         }
-        self.rules.append(&mut import.rules);
-        if import.more {
-            let count = self.rules.len();
+        let kept = self.kept.take().map(|kept| kept.items);
+        let items = match part.list {
+            List::Targets(targets) => {
+                join(kept.and_then(Items::targets), targets, more).map(Items::Targets)
+            }
+            List::Rules(rules) => join(kept.and_then(Items::rules), rules, more).map(Items::Rules),
+        };
+        if let Some(items) = items {
+            let count = items.len();
+            self.kept = Some(Kept { command, items });
             return Added::Answered(Response::Gathered { count });
         }
-        let rules = std::mem::take(&mut self.rules);
+        *part.before = 0;
         self.clear();
-        Added::Whole(Request::Import(Import {
-            rules,
-            before: 0,
-            ..import
-        }))
+        Added::Whole(request)
     }
 
-    fn make_room(&mut self, length: usize) -> bool {
-        let Ok(kib) = u32::try_from(length.div_ceil(1024)) else {
+    fn make_room(&mut self, bytes: usize) -> bool {
+        let Ok(kib) = u32::try_from(bytes.div_ceil(1024)) else {
             return false;
         };
         let Ok(more) = Arc::clone(&self.room.0).try_acquire_many_owned(kib) else {
@@ -103,9 +156,93 @@ impl Gathered {
     }
 
     fn clear(&mut self) {
-        self.rules = Vec::new();
+        self.kept = None;
         self.held = None;
     }
+}
+
+/// A request that may be part of a list.
+struct Part<'a> {
+    command: Command,
+    list: List<'a>,
+    more: bool,
+    before: &'a mut usize,
+}
+
+enum List<'a> {
+    Targets(&'a mut Vec<String>),
+    Rules(&'a mut Vec<Record>),
+}
+
+impl List<'_> {
+    fn len(&self) -> usize {
+        match self {
+            Self::Targets(targets) => targets.len(),
+            Self::Rules(rules) => rules.len(),
+        }
+    }
+}
+
+fn part_of(request: &mut Request) -> Option<Part<'_>> {
+    Some(match request {
+        Request::Allow(put) => of_put(Command::Allow, put),
+        Request::Block(put) => of_put(Command::Block, put),
+        Request::Unallow(take) => of_take(Command::Unallow, take),
+        Request::Unblock(take) => of_take(Command::Unblock, take),
+        Request::Import(Import {
+            rules,
+            more,
+            before,
+            ..
+        }) => Part {
+            command: Command::Import,
+            list: List::Rules(rules),
+            more: *more,
+            before,
+        },
+        Request::Asn { .. }
+        | Request::Attach { .. }
+        | Request::Bypass { .. }
+        | Request::Check { .. }
+        | Request::Confirm { .. }
+        | Request::Detach { .. }
+        | Request::List(_)
+        | Request::Logs(_)
+        | Request::Mode { .. }
+        | Request::Reload {}
+        | Request::Resume {}
+        | Request::Status {}
+        | Request::Version {} => return None,
+    })
+}
+
+fn of_put(command: Command, put: &mut Put) -> Part<'_> {
+    Part {
+        command,
+        list: List::Targets(&mut put.targets),
+        more: put.more,
+        before: &mut put.before,
+    }
+}
+
+fn of_take(command: Command, take: &mut Take) -> Part<'_> {
+    Part {
+        command,
+        list: List::Targets(&mut take.targets),
+        more: take.more,
+        before: &mut take.before,
+    }
+}
+
+/// All items so far: given back if more of them follow, or else left in `list`.
+fn join<T>(kept: Option<Vec<T>>, list: &mut Vec<T>, more: bool) -> Option<Vec<T>> {
+    let mut all = kept.unwrap_or_default();
+    all.append(list);
+    if more {
+        return Some(all);
+    }
+    *list = all;
+    None
 }
 
 #[cfg(test)]
@@ -167,6 +304,36 @@ mod tests {
         is_whole(&gathered.add(part(0, &["::5"], false), 100), &["::5"]);
     }
 
+    fn unblock(before: usize, targets: &[&str], more: bool) -> Request {
+        Request::Unblock(Take {
+            targets: targets.iter().map(|word| (*word).to_owned()).collect(),
+            dry_run: false,
+            more,
+            before,
+        })
+    }
+
+    #[test]
+    fn lists_of_targets_come_in_parts_too() {
+        let mut gathered = Gathered::new(&Room::new(1 << 20));
+        is_kept(&gathered.add(unblock(0, &["::1"], true), 100), 1);
+        let whole = gathered.add(unblock(1, &["::2"], false), 100);
+        assert_eq!(whole, Added::Whole(unblock(0, &["::1", "::2"], false)));
+    }
+
+    #[test]
+    fn parts_of_one_command_are_none_of_another() {
+        let mut gathered = Gathered::new(&Room::new(1 << 20));
+        is_kept(&gathered.add(unblock(0, &["::1"], true), 100), 1);
+        let Request::Unblock(take) = unblock(1, &["::2"], false) else {
+            panic!("it is no other");
+        };
+        let other = gathered.add(Request::Unallow(take), 100);
+        is_refused(&other, FailureCode::Invalid);
+        let rest = gathered.add(unblock(1, &["::2"], false), 100);
+        is_refused(&rest, FailureCode::Invalid);
+    }
+
     #[test]
     fn another_import_begins_anew() {
         let mut gathered = Gathered::new(&Room::new(1 << 20));
@@ -178,7 +345,8 @@ mod tests {
     fn all_connections_share_the_room_and_give_it_back() {
         let room = Room::new(3 << 10);
         let (mut first, mut second) = (Gathered::new(&room), Gathered::new(&room));
-        is_kept(&first.add(part(0, &["::1"], true), 2 << 10), 1);
+        // A KiB more than the line has, for the entry.
+        is_kept(&first.add(part(0, &["::1"], true), 1 << 10), 1);
         let refused = second.add(part(0, &["::2"], true), 2 << 10);
         is_refused(&refused, FailureCode::TooLarge);
         let rest = second.add(part(1, &["::3"], false), 2 << 10);
@@ -186,6 +354,6 @@ mod tests {
         // What comes in one line needs no room: it is not kept.
         is_whole(&second.add(part(0, &["::3"], false), 2 << 10), &["::3"]);
         drop(first);
-        is_kept(&second.add(part(0, &["::4"], true), 3 << 10), 1);
+        is_kept(&second.add(part(0, &["::4"], true), 2 << 10), 1);
     }
 }

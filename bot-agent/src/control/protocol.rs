@@ -28,7 +28,8 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// Longest request line, bytes.
 pub const MAX_REQUEST: usize = 1 << 20;
 
-/// Targets that a client puts into one request: any of them fits [`MAX_REQUEST`].
+/// Targets that a client puts into one request, or one part of it: any of them fits
+/// [`MAX_REQUEST`].
 pub const MAX_TARGETS: usize = 10_000;
 
 /// What a client asks for; the field `command` names the variant.
@@ -80,7 +81,7 @@ pub enum Request {
         #[serde(default)]
         iface: Option<String>,
     },
-    /// Make rules that were exported. Long ones come in parts.
+    /// Make rules that were exported.
     Import(Import),
     /// Rules, one `rule` line each, then `end`; or `summary`.
     List(List),
@@ -140,6 +141,13 @@ pub struct Put {
     /// Only say what would happen.
     #[serde(default, skip_serializing_if = "is_false")]
     pub dry_run: bool,
+    /// More targets follow in another request: these are only kept until then, or until the
+    /// connection ends. Of the other fields those of the last request count.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more: bool,
+    /// How many targets of the same list came in requests before; 0 begins another list.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub before: usize,
 }
 
 /// Rules to make as they were exported: all of them, or none.
@@ -148,11 +156,11 @@ pub struct Put {
 pub struct Import {
     /// The rules.
     pub rules: Vec<Record>,
-    /// More of them follow in another request: these are only kept until then, or until the
+    /// More rules follow in another request: these are only kept until then, or until the
     /// connection ends.
     #[serde(default, skip_serializing_if = "is_false")]
     pub more: bool,
-    /// How many rules of the same import came in requests before; 0 begins another import.
+    /// How many rules of the same list came in requests before; 0 begins another list.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub before: usize,
     /// Only say what would happen.
@@ -169,6 +177,13 @@ pub struct Take {
     /// Only say what would happen.
     #[serde(default, skip_serializing_if = "is_false")]
     pub dry_run: bool,
+    /// More targets follow in another request: these are only kept until then, or until the
+    /// connection ends. Of the other fields those of the last request count.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more: bool,
+    /// How many targets of the same list came in requests before; 0 begins another list.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub before: usize,
 }
 
 /// Which events to show.
@@ -226,7 +241,7 @@ pub enum Response {
     Error(Failure),
     /// An item: an event.
     Event(Box<Event>),
-    /// Rules are kept until the rest of them comes.
+    /// Part of a list is kept until the rest of it comes.
     Gathered {
         /// How many, together with those before.
         count: usize,
@@ -400,6 +415,8 @@ mod tests {
                 scope: Some(Scope::Services),
                 force: false,
                 dry_run: false,
+                more: false,
+                before: 0,
             }),
             r#"{"command":"block","targets":["198.51.100.0/24","2001:db8::1-2001:db8::9"],"seconds":14400,"reason":"scraper","monitor":true,"scope":"services"}"#,
         );
@@ -413,8 +430,10 @@ mod tests {
             &Request::Unblock(Take {
                 targets: vec!["198.51.100.7".into()],
                 dry_run: false,
+                more: true,
+                before: 10_000,
             }),
-            r#"{"command":"unblock","targets":["198.51.100.7"]}"#,
+            r#"{"command":"unblock","targets":["198.51.100.7"],"more":true,"before":10000}"#,
         );
         is(
             &Request::Check {

@@ -124,15 +124,21 @@ pub struct Taken {
     pub removed: usize,
     /// The rules, the first 100.
     pub rules: Vec<RuleView>,
-    /// Targets that no operator rule names.
+    /// Targets that no operator rule names, in order.
     pub unknown: Vec<Subject>,
-    /// Targets to which the opposite of what was wanted still applies.
+    /// Targets to which the opposite of what was wanted still applies, in order.
     pub still: Vec<Still>,
+    /// Of all targets, those that no rule names or covers: probably typos.
+    #[serde(default)]
+    pub absent: usize,
+    /// There are more than `unknown` and `still` name: these end when either has 10,000.
+    #[serde(default, skip_serializing_if = "super::protocol::is_false")]
+    pub cut: bool,
 }
 
 impl Taken {
-    /// Targets that have no rule and are not covered by another one: probably a typo.
-    pub fn absent(&self) -> impl Iterator<Item = Subject> {
+    /// The targets that are absent, as far as they are named.
+    pub fn absent_named(&self) -> impl Iterator<Item = Subject> {
         let covered: BTreeSet<Subject> = self.still.iter().map(|still| still.subject).collect();
         let unknown = self.unknown.iter().copied();
         unknown.filter(move |subject| !covered.contains(subject))

@@ -27,6 +27,9 @@ use crate::{
     store::Change,
 };
 
+/// Targets that an answer names of each kind.
+const NAMED: usize = 10_000;
+
 /// A change that is not made yet.
 #[derive(Debug)]
 pub struct Edit<T> {
@@ -140,32 +143,40 @@ pub fn take(
     now: Now,
 ) -> Result<Edit<Taken>, Failure> {
     let subjects = subjects_of(&parse(&take.targets)?);
-    let (mut removed, mut unknown) = (Vec::new(), Vec::new());
-    for subject in &subjects {
-        let ours = rules
-            .about(*subject)
-            .find(|rule| rule.action == action && rule.origin == Origin::Operator);
-        match ours {
-            Some(rule) => removed.push(rule.clone()),
-            None => unknown.push(*subject),
-        }
-    }
+    let ours = |subject: Subject| {
+        let mut about = rules.about(subject);
+        about.find(|rule| rule.action == action && rule.origin == Origin::Operator)
+    };
+    let removed = subjects.iter().filter_map(|subject| ours(*subject));
+    let removed: Vec<Rule> = removed.cloned().collect();
     let gone: BTreeSet<RuleId> = removed.iter().map(|rule| rule.id).collect();
-    let still = subjects.iter().filter_map(|subject| {
-        let by = decisive(rules, subject.prefix()?, &gone, now)?;
-        (by.action == action).then(|| Still {
-            subject: *subject,
-            by: RuleView::of(by, now),
-        })
-    });
     let shown = removed.iter().take(SHOWN_RULES);
-    let answer = Taken {
+    let mut answer = Taken {
         dry_run: take.dry_run,
         removed: removed.len(),
         rules: shown.map(|rule| RuleView::of(rule, now)).collect(),
-        unknown,
-        still: still.collect(),
+        ..Taken::default()
     };
+    for subject in subjects {
+        let is_unknown = ours(subject).is_none();
+        let by = subject
+            .prefix()
+            .and_then(|prefix| decisive(rules, prefix, &gone, now))
+            .filter(|by| by.action == action);
+        answer.absent += usize::from(is_unknown && by.is_none());
+        let is_full = answer.unknown.len() == NAMED || answer.still.len() == NAMED;
+        answer.cut |= is_full && (is_unknown || by.is_some());
+        if answer.cut {
+            continue;
+        }
+        if is_unknown {
+            answer.unknown.push(subject);
+        }
+        answer.still.extend(by.map(|by| Still {
+            subject,
+            by: RuleView::of(by, now),
+        }));
+    }
     Ok(Edit {
         changes: gone.into_iter().map(RuleChange::Remove).collect(),
         added: Vec::new(),

@@ -24,6 +24,8 @@ fn request(targets: &[&str]) -> Put {
         scope: None,
         force: false,
         dry_run: false,
+        more: false,
+        before: 0,
     }
 }
 
@@ -60,6 +62,8 @@ fn unblock(rules: &RuleSet, targets: &[&str]) -> Edit<Taken> {
     let request = Take {
         targets: targets.iter().map(|word| (*word).to_owned()).collect(),
         dry_run: false,
+        more: false,
+        before: 0,
     };
     take(rules, RuleAction::Block, &request, now()).unwrap()
 }
@@ -236,6 +240,25 @@ fn rules_that_go_together_do_not_keep_each_other_blocked() {
     let edit = unblock(&rules, &["10.0.0.7", "10.0.0.0/8"]);
     assert_eq!(edit.answer.still, []);
     assert!(after(&rules, &edit).is_empty());
+}
+
+#[test]
+fn of_very_many_targets_without_a_rule_the_first_are_named_and_all_counted() {
+    let wide = blocked(&RuleSet::default(), &permanent(&["10.0.0.0/24"]));
+    let words: Vec<String> = (0..NAMED + 300)
+        .map(|number| format!("10.0.{}.{}", number / 256, number % 256))
+        .collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let answer = unblock(&wide, &words).answer;
+    assert_eq!((answer.unknown.len(), answer.cut), (NAMED, true));
+    // The first 256 are covered.
+    assert_eq!(answer.still.len(), 256);
+    assert_eq!(answer.absent, NAMED + 300 - 256);
+    assert_eq!(answer.absent_named().count(), NAMED - 256);
+    let first = answer.absent_named().next().unwrap();
+    assert_eq!(first.to_string(), "10.0.1.0");
+    let answer = unblock(&wide, &words[..NAMED]).answer;
+    assert!(!answer.cut);
 }
 
 #[test]

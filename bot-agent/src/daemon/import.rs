@@ -2,7 +2,10 @@
 //!
 //! Pure, like `edit.rs`. Invariant: importing the same again changes nothing.
 
-use std::{collections::BTreeSet, sync::Arc};
+use std::{
+    collections::{BTreeSet, HashSet},
+    sync::Arc,
+};
 
 use super::{
     edit::{Edit, protection_lost, protection_of, protection_over},
@@ -19,6 +22,7 @@ use crate::{
         record::{Record, Standing},
         rule::{Origin, Rule, RuleAction},
         set::RuleSet,
+        subject::Subject,
         time::Now,
     },
 };
@@ -50,39 +54,40 @@ pub fn import(
             Standing::Others => answer.others += 1,
         }
     }
-    let count = live.len();
-    let records = last_of_each(live);
-    answer.repeated = count - records.len();
-
-    let mut fresh = Vec::with_capacity(records.len());
-    for record in records {
-        let mut about = rules.about(record.subject);
-        match about.find(|rule| is_rival(rule, &record)) {
-            Some(old) if record.says(old) => answer.unchanged += 1,
-            Some(old) => {
-                answer.replaced += 1;
-                fresh.push((record, Some(old.id)));
-            }
-            None => {
-                answer.added += 1;
-                fresh.push((record, None));
-            }
-        }
-    }
+    let repeated = repeated(&live);
+    answer.repeated = repeated.len();
 
     let (mut changes, mut added, mut lost) = (Vec::new(), Vec::new(), BTreeSet::new());
-    for ((record, old), id) in fresh.into_iter().zip(rules.next_ids()) {
+    let mut ids = rules.next_ids();
+    for (place, record) in live.into_iter().enumerate() {
+        if repeated.contains(&place) {
+            continue;
+        }
+        let mut about = rules.about(record.subject);
+        match about.find(|rule| is_rival(rule, &record)) {
+            Some(old) if record.says(old) => {
+                answer.unchanged += 1;
+                continue;
+            }
+            Some(old) => {
+                answer.replaced += 1;
+                changes.push(RuleChange::Remove(old.id));
+            }
+            None => answer.added += 1,
+        }
         if record.forced
             && let Some(prefix) = record.subject.prefix()
         {
             lost.extend(protection_of(rules, prefix).map(|rule| rule.id));
         }
+        let Some(id) = ids.next() else {
+            break;
+        };
         let rule = record.into_rule(id, now);
         if answer.rules.len() < SHOWN_RULES {
             answer.rules.push(RuleView::of(&rule, now));
         }
         added.push(id);
-        changes.extend(old.map(RuleChange::Remove));
         changes.push(RuleChange::Insert(Arc::new(rule)));
     }
     answer.protected = protection_lost(rules, lost, now);
@@ -133,15 +138,21 @@ fn at(record: &Record, position: usize, failure: &Failure) -> Failure {
     Failure::new(failure.code, message)
 }
 
-/// In order of subject, which is also the order in which the set is kept.
-fn last_of_each(mut records: Vec<Record>) -> Vec<Record> {
-    let kind = |record: &Record| (record.subject, record.action == RuleAction::Allow);
-    records.sort_by_key(kind);
-    // The sort keeps the order of equals: the last of them is the one in front of another kind.
-    records.reverse();
-    records.dedup_by_key(|record| kind(record));
-    records.reverse();
-    records
+/// Places of records after which another one is about the same subject and action.
+fn repeated(records: &[Record]) -> HashSet<usize> {
+    let kinds = records.iter().enumerate();
+    let kinds = kinds.map(|(place, record)| (record.subject, record.action, place));
+    let mut kinds: Vec<(Subject, RuleAction, usize)> = kinds.collect();
+    kinds.sort_unstable_by_key(|(subject, action, place)| {
+        (*subject, *action == RuleAction::Allow, *place)
+    });
+    let pairs = kinds.windows(2).filter_map(|pair| match pair {
+        [(subject, action, place), (next, next_action, _)] => {
+            (subject == next && action == next_action).then_some(*place)
+        }
+        _ => None,
+    });
+    pairs.collect()
 }
 
 fn is_rival(rule: &Rule, record: &Record) -> bool {

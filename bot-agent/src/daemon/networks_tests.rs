@@ -81,6 +81,8 @@ impl World {
             scope: None,
             force,
             dry_run: false,
+            more: false,
+            before: 0,
         };
         let hour = Duration::from_hours(1);
         edit::put(&self.rules, Ok(&self.database), action, &put, hour, now())

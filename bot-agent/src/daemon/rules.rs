@@ -13,7 +13,7 @@ use crate::{
         protocol::{Failure, FailureCode, Import, List, Put, Response, Take},
         view::RuleView,
     },
-    event::{Body, RuleChange},
+    event::{Body, Kind, RuleChange},
     host, policy,
     rules::rule::{RuleAction, RuleId},
 };
@@ -57,11 +57,10 @@ impl Daemon {
     }
 
     fn tell_added(&mut self, added: &[RuleId]) {
-        for id in added {
-            if let Some(rule) = self.filter.rules().get(*id) {
-                let body = Body::RuleAdded(RuleChange::of(rule));
-                self.emit(body);
-            }
+        let now = host::now();
+        for rule in added.iter().filter_map(|id| self.filter.rules().get(*id)) {
+            let body = || Body::RuleAdded(RuleChange::of(rule));
+            self.sink.emit_with(now, Kind::RuleAdded, body);
         }
     }
 
@@ -74,11 +73,11 @@ impl Daemon {
         }
         let removed = edit.removed.clone();
         let taken = self.filter.commit(edit, now)?;
-        self.emit_all(
-            removed
-                .iter()
-                .map(|rule| Body::RuleRemoved(RuleChange::of(rule))),
-        );
+        let now = host::now();
+        for rule in &removed {
+            let body = || Body::RuleRemoved(RuleChange::of(rule));
+            self.sink.emit_with(now, Kind::RuleRemoved, body);
+        }
         Ok(Response::Taken(Box::new(taken)))
     }
 

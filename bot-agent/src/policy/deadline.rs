@@ -2,8 +2,8 @@
 //!
 //! A deadline is rounded up to a multiple of a step on the boot's clock. The step is the largest
 //! power of two that is at most 1/128 of the rule's whole life, so the error is below 1 %, the
-//! outcome is the same whenever it is worked out, and rules that live within a factor of two of one
-//! another have at most some 256 deadlines between them at any time. Where verdict ids run short the
+//! outcome is the same whenever it is worked out, and all rules whose lives lie between two powers of
+//! two have at most 256 deadlines at any time. Where verdict ids run short the
 //! step is made eight times as large ([`coarser`]).
 //!
 //! The agent ends a rule at its own deadline; the rounded one is what holds while the agent is away.

@@ -228,6 +228,32 @@ fn a_reclaimed_id_tells_whom_it_counted_for() {
 }
 
 #[test]
+fn what_was_given_out_for_nothing_is_free_after_a_sweep() {
+    let mut kernel = Kernel::default();
+    let mut enforced = Enforced::empty(limited(4));
+    let [one, two, three] = [1, 2, 3].map(|count| compiled(&hosts(count, |_| None), at(0)));
+    kernel.enforce(&mut enforced, &one, at(0)).unwrap();
+    let present = |address| kernel.id_at(address);
+    // The kernel refuses to take this.
+    assert_eq!(
+        enforced.assign(&three, present, at(1)).unwrap().fresh.len(),
+        2
+    );
+    enforced.sweep(kernel.live(), at(1));
+    assert_eq!(enforced.used().verdicts, 1 + 1);
+    assert_eq!(
+        enforced.owner(kernel.id_at(ip("198.51.0.0"))),
+        Some(Owner::Rule(RuleId(1)))
+    );
+    let refused = enforced.assign(&two, present, at(2));
+    assert_eq!(refused, Err(TableFull::Resting { seconds: 4 }));
+    assert_eq!(
+        enforced.assign(&two, present, at(6)).unwrap().fresh.len(),
+        1
+    );
+}
+
+#[test]
 fn a_table_of_the_largest_size_is_not_to_be_raised() {
     let full = TableFull::Verdicts { capacity: 65_535 };
     assert!(!full.to_string().contains("raise"), "{full}");

@@ -249,7 +249,12 @@ proptest! {
             };
             enforced.take_reclaimed();
             let untouched = state(&mut enforced);
-            if kernel.enforce(&mut enforced, &compile(&inputs, now), now).is_err() {
+            let compiled = compile(&inputs, now);
+            let rehearsed = enforced.rehearse(&compiled, |address| kernel.id_at(address), now);
+            prop_assert_eq!(&untouched, &state(&mut enforced));
+            let done = kernel.enforce(&mut enforced, &compiled, now);
+            prop_assert_eq!(rehearsed, done.as_ref().map(|_| ()).map_err(|full| *full));
+            if done.is_err() {
                 prop_assert_eq!(untouched, state(&mut enforced));
                 continue;
             }

@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    marker::PhantomData,
     net::{IpAddr, Ipv6Addr},
     str::FromStr,
 };
@@ -12,6 +13,8 @@ use bot_common::{
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::subject::Text;
 
 /// A prefix without host bits. Orders by address, then length: a prefix sorts before all that it covers.
 ///
@@ -291,8 +294,7 @@ impl Serialize for Prefix {
 
 impl<'de> Deserialize<'de> for Prefix {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(Text(PhantomData))
     }
 }
 

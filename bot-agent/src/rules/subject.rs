@@ -4,9 +4,9 @@
 //! Prefixes say by themselves which addresses they mean. ASNs and countries do so only through a
 //! database ([`crate::asn`]), which changes without the rule changing.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, marker::PhantomData, str::FromStr};
 
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Visitor};
 
 use super::{
     prefix::{ParseError, Prefix, quoted},
@@ -197,6 +197,21 @@ impl FromStr for Country {
     }
 }
 
+/// Reads a text by `FromStr`, without a copy of it.
+pub(super) struct Text<T>(pub(super) PhantomData<T>);
+
+impl<T: FromStr<Err = ParseError>> Visitor<'_> for Text<T> {
+    type Value = T;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a string")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<T, E> {
+        text.parse().map_err(E::custom)
+    }
+}
+
 /// Serializes by `Display` and reads by `FromStr`.
 macro_rules! as_text {
     ($($name:ty),+) => {$(
@@ -208,8 +223,7 @@ macro_rules! as_text {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                let text = String::deserialize(deserializer)?;
-                text.parse().map_err(serde::de::Error::custom)
+                deserializer.deserialize_str(Text(PhantomData))
             }
         }
     )+};

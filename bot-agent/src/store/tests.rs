@@ -130,7 +130,7 @@ fn rules_of_schema_1_come_back_and_asns_may_join_them() {
 
     let mut store = Store::open(folder.path()).unwrap();
     assert_eq!(store.load().unwrap().rules, [rule(1)]);
-    assert_eq!(store.schema().unwrap().as_deref(), Some("2"));
+    assert_eq!(store.schema().unwrap().as_deref(), Some("3"));
     let about = |id, subject: &str| Rule {
         subject: subject.parse().unwrap(),
         ..rule(id)
@@ -152,7 +152,7 @@ fn a_newer_schema_is_refused() {
     drop(store);
     let error = Store::open(folder.path()).unwrap_err().to_string();
     assert!(
-        error.contains("has schema 7, this bot-agent knows 2"),
+        error.contains("has schema 7, this bot-agent knows 3"),
         "{error}"
     );
 }

@@ -8,7 +8,7 @@ use super::{
     Full,
     cell::Cell,
     page::{self, Entry, RunPages, SlotPages, TailPages, Words},
-    range::{self, Range},
+    range::{self, Range, low},
     row::{self, Part, Run, Span},
 };
 
@@ -90,7 +90,7 @@ impl<'a, A: Arena> Builder<'a, A> {
     ) -> Result<Vec<Run<Cell>>, Full> {
         let below = 112 - bits;
         let first_of = |cell: u64| start | u128::from(cell) << below;
-        let cell_of = |address: u128| (address >> below & u128::from(LAST_CELL)) as u64;
+        let cell_of = |address| range::key(address, below);
         let end = last_of(start, bits);
         let mut runs = Vec::new();
         // The first cell nothing is said about yet.
@@ -278,7 +278,6 @@ pub(super) fn last_of(start: u128, bits: u32) -> u128 {
 
 /// The runs of a /64 over its last 64 bits.
 fn tails(ranges: &[Range<u128>], start: u128) -> Vec<Run<u16>> {
-    let low = |address: u128| (address & u128::from(u64::MAX)) as u64;
     let mut runs = Vec::new();
     let mut next = Some(0);
     for range in range::clip(ranges, start, last_of(start, 64)) {

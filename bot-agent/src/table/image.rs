@@ -151,7 +151,7 @@ fn filter_for(ranges: &[Range<u128>], seed: Seed) -> FilterV6 {
     let mut bits = 0_u64;
     for range in ranges {
         filter::marks(range, |mark| {
-            bits += u64::from(!matches!(mark, Mark::Wide(..)))
+            bits += u64::from(!matches!(mark, Mark::Wide(..)));
         });
     }
     FilterV6 {

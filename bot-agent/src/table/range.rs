@@ -104,6 +104,20 @@ fn v4(address: &Address) -> Option<u32> {
         .then_some(u32::try_from(number & 0xffff_ffff).ok()?)
 }
 
+/// The last 64 bits of an address.
+#[allow(
+    clippy::cast_possible_truncation,
+    reason = "the first 64 bits are to be cut off"
+)]
+pub(super) const fn low(address: u128) -> u64 {
+    address as u64
+}
+
+/// The 16 bits of an address that have `below` bits after them.
+pub(super) const fn key(address: u128, below: u32) -> u64 {
+    low(address >> below) & 0xffff
+}
+
 /// The addresses of a prefix: first and last.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Region {

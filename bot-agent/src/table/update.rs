@@ -39,6 +39,10 @@ impl<M: AsRef<[AtomicU64]>> Table<M> {
     ///
     /// # Errors
     /// [`Full`] when the memory is too small for the image.
+    #[allow(
+        clippy::needless_pass_by_value,
+        reason = "an image is of no use once it is installed"
+    )]
     pub fn install(memory: M, image: Image) -> Result<Self, Full> {
         let total = view::lines_of(memory.as_ref());
         let end = image.lines();
@@ -203,7 +207,7 @@ impl<'a> Change<'a> {
     fn retire(&mut self, cell: Cell, bits: u32) {
         let mut walk = self.walk();
         walk.blocks(cell, bits, &mut |line, count| {
-            self.retired.push((line, count))
+            self.retired.push((line, count));
         });
     }
 
@@ -291,7 +295,7 @@ impl<'a> Change<'a> {
             return Ok(Changed::Here(Builder::new(self).v6(&all, start, bits)?));
         }
         let below = 112 - bits;
-        let key = |address: u128| (address >> below & 0xffff) as u64;
+        let key = |address| range::key(address, below);
         let keys = (key(first), key(last));
         let old = self.walk().cells(cell, bits, keys);
         let new = if keys.0 == keys.1 {

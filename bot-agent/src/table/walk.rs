@@ -4,7 +4,7 @@ use bot_common::{
     abi::verdict::VerdictId,
     table::{
         HALF_DEPTH, Line, Lines, PAGE_DEPTH, ROOT_SLOTS, ROOT_V4, ROOT_V6,
-        slot::{self, FAN, HALF, PAGES, RUNS},
+        slot::{self, FAN, FAN_LINES, HALF, PAGES, RUNS},
     },
 };
 
@@ -12,7 +12,7 @@ use super::{
     build::{inside, last_of},
     cell::Cell,
     page::{self, RunPages, Shape, SlotPages, TailPages, Words},
-    range::{self, Range, Ranges, Region, cut},
+    range::{self, Range, Ranges, Region, cut, low},
     row::{self, Run, Span},
 };
 
@@ -103,10 +103,10 @@ impl<L: Lines> Walk<L> {
                     self.half(slot::line(slot), start, (first, last), emit);
                 }
             }
-            _ if bits > 48 => {}
-            _ => {
+            Cell::Tail { .. } | Cell::Skip { .. } | Cell::Block(_) if bits > 48 => {}
+            Cell::Tail { .. } | Cell::Skip { .. } | Cell::Block(_) => {
                 let below = 112 - bits;
-                let key = |address: u128| (address >> below & 0xffff) as u64;
+                let key = |address| range::key(address, below);
                 let runs = self.cells(cell, bits, (key(first), key(last)));
                 for (nth, run) in runs.iter().enumerate() {
                     let from = start | u128::from(run.start) << below;
@@ -136,12 +136,17 @@ impl<L: Lines> Walk<L> {
         let mut runs = Vec::new();
         match cell {
             Cell::Block(slot) if slot::kind(slot) == FAN => {
+                let Some(left) = self.left.checked_sub(FAN_LINES) else {
+                    return runs;
+                };
+                self.left = left;
                 for nth in keys.0 >> 8..=keys.1 >> 8 {
                     let span = Span::blade(nth);
                     let keys = (keys.0.max(span.first), keys.1.min(span.last()));
                     match Cell::of(self.blade(slot, nth), 0) {
                         Cell::Block(slot) => self.rows(slot, keys, &mut runs),
-                        leaf => row::push(&mut runs, keys.0, leaf),
+                        leaf @ Cell::Leaf(_) => row::push(&mut runs, keys.0, leaf),
+                        Cell::Tail { .. } | Cell::Skip { .. } => {}
                     }
                 }
             }
@@ -189,7 +194,6 @@ impl<L: Lines> Walk<L> {
         (first, last): (u128, u128),
         emit: &mut impl FnMut(Range<u128>),
     ) {
-        let low = |address: u128| (address & u128::from(u64::MAX)) as u64;
         self.page::<TailPages>(
             line,
             (low(first), low(last)),
@@ -311,10 +315,8 @@ impl<L: Lines> Walk<L> {
                 let word = page::exact_word(&page, key)?;
                 return Some((at, word, page::base::<SlotPages>(&page)));
             }
-            let children = 0..=SlotPages::INDEX_KEYS;
-            (at, _) = children
-                .filter_map(|nth| page::child::<SlotPages>(&page, nth, (key, key)))
-                .next()?;
+            let mut children = 0..=SlotPages::INDEX_KEYS;
+            (at, _) = children.find_map(|nth| page::child::<SlotPages>(&page, nth, (key, key)))?;
         }
         None
     }

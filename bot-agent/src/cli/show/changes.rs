@@ -4,7 +4,7 @@ use super::{networks::network_line, rule};
 use crate::{
     control::view::{Changed, Imported, RuleView, SHOWN_RULES, Taken},
     event::render::Safe,
-    wording::{grouped, many, many_of, verb},
+    wording::{grouped, grouped_of, many, many_of, verb},
 };
 
 /// Rules that a sentence about many of them names.
@@ -144,10 +144,6 @@ pub(in crate::cli) fn imported(imported: &Imported) -> String {
     text
 }
 
-fn grouped_of(count: usize) -> String {
-    grouped(u128::try_from(count).unwrap_or(u128::MAX))
-}
-
 /// What was taken back.
 pub(in crate::cli) fn taken(taken: &Taken) -> String {
     let verb = if taken.dry_run {
@@ -176,7 +172,8 @@ pub(in crate::cli) fn taken(taken: &Taken) -> String {
     }
     if taken.still.len() > NAMED {
         let more = many_of(taken.still.len() - NAMED, "more target");
-        lines.push(format!("and {more} covered still"));
+        let least = if taken.cut { "at least " } else { "" };
+        lines.push(format!("and {least}{more} covered still"));
     }
     lines.join("\n")
 }

@@ -9,7 +9,7 @@ use crate::{
         view::RuleView,
     },
     event::render::Safe,
-    wording::grouped,
+    wording::grouped_of,
 };
 
 /// Rows that are held back to find the widths.
@@ -118,17 +118,16 @@ pub(in crate::cli) fn rule_row(rule: &RuleView) -> [String; 7] {
 /// How many rules there are, a line for each kind.
 pub(in crate::cli) fn summary(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
     let mut table = Table::new(["ORIGIN", "ACTION", "FAMILY", "RULES"]);
-    let number = |count: usize| grouped(u128::try_from(count).unwrap_or(u128::MAX));
     for count in &summary.counts {
         let row = [
             count.origin.to_string(),
             action(count.action).to_owned(),
             family(count.family).to_owned(),
-            number(count.rules),
+            grouped_of(count.rules),
         ];
         table.row(row, out)?;
     }
-    let all = ["all", "", "", &number(summary.rules)];
+    let all = ["all", "", "", &grouped_of(summary.rules)];
     table.row(all.map(str::to_owned), out)?;
     table.end(out)?;
     Ok(())
