@@ -33,11 +33,6 @@ pub fn many_of(count: usize, noun: &str) -> String {
     many(u128::try_from(count).unwrap_or(u128::MAX), noun)
 }
 
-/// A count with its digits in groups.
-pub fn grouped_of(count: usize) -> String {
-    grouped(u128::try_from(count).unwrap_or(u128::MAX))
-}
-
 /// The verb's form: `stays` for one, `stay` for all others.
 pub fn verb(count: u128, one: &'static str, others: &'static str) -> &'static str {
     if count == 1 { one } else { others }
