@@ -25,11 +25,17 @@ use crate::{
 const PROBES: usize = 20_000;
 
 fn data() -> Option<PathBuf> {
-    let data = std::env::var_os("BOT_DATA").map(PathBuf::from);
+    let asked = std::env::var_os("BOT_DATA").map(PathBuf::from)?;
+    // BOT_DATA may name the folder of captures beside it.
+    let data = [Some(asked.as_path()), asked.parent()];
+    let data = data
+        .into_iter()
+        .flatten()
+        .find(|data| data.join("feeds").is_dir());
     if data.is_none() {
-        eprintln!("skipped: BOT_DATA is not set");
+        eprintln!("skipped: BOT_DATA has no feeds");
     }
-    data
+    data.map(Path::to_owned)
 }
 
 /// The prefixes that lines begin with.
