@@ -25,7 +25,7 @@ const LAST_CELL: u64 = 0xffff;
 
 /// Pages in a row that cost as many lines make room for a fan: what a fan takes itself, and as
 /// much again. It also bounds what is written anew for a change.
-const FAN_FROM: usize = 64;
+const FAN_FROM: usize = 512;
 
 /// Makes blocks of ranges. The memory for lines in the making is used again and again.
 pub(super) struct Builder<'a, A> {

@@ -8,7 +8,7 @@ use std::{
 use bot_common::{
     abi::verdict::VerdictId,
     address::Address,
-    table::{self, BLOCKS, FilterV6, HEADER, MAGIC, MAX_LINES, ROOT_V4, ROOT_V6, slot},
+    table::{self, BLOCKS, FilterV6, HEADER, HashedBits, MAGIC, MAX_LINES, ROOT_V4, ROOT_V6, slot},
 };
 
 use super::{
@@ -82,7 +82,7 @@ impl Image {
         lines.resize(BLOCKS as usize, Words::default());
         let filter = filter_for(&v6, seed);
         let mut image = Self { lines, filter };
-        image.reserve(filter.lines())?;
+        image.reserve(filter.by48.lines() + filter.by32.lines())?;
         image.set(HEADER, 0, MAGIC);
         for (word, value) in (1..).zip(filter.header()) {
             image.set(HEADER, word, value);
@@ -145,28 +145,32 @@ impl Image {
     }
 }
 
-/// An IPv6 filter in the first block, with at least 16 bits for each that ranges set: of what
-/// has no verdict, one address in eight gets through by chance.
+/// An IPv6 filter in the first blocks. Of what has no verdict, one address in ten or so gets
+/// through by chance. The bits of /48 are most of it, and the fewer they are, the more of them
+/// are in the CPU's cache; those of /32 are few anyway.
 fn filter_for(ranges: &[Range<u128>], seed: Seed) -> FilterV6 {
-    let mut bits = 0_u64;
+    let (mut by48, mut by32) = (0, 0);
     for range in ranges {
-        filter::marks(range, |mark| {
-            bits += u64::from(!matches!(mark, Mark::Wide(..)));
+        filter::marks(range, |mark| match mark {
+            Mark::Bit48(_) => by48 += 8,
+            Mark::Bit32(_) => by32 += 16,
+            Mark::Wide(..) => {}
         });
     }
-    FilterV6 {
-        line: BLOCKS,
-        log2: (bits * 16)
-            .next_power_of_two()
-            .ilog2()
-            .clamp(LEAST_FILTER, FilterV6::MAX_LOG2),
-        key48: seed.key48,
-        key32: seed.key32,
-    }
+    let by48 = hashed_bits(BLOCKS, by48, 19, seed.key48);
+    let by32 = hashed_bits(BLOCKS + by48.lines(), by32, 15, seed.key32);
+    FilterV6 { by48, by32 }
 }
 
-/// Log2 of the bits of the smallest filter: 64 KiB, so that a table can grow in place.
-const LEAST_FILTER: u32 = 19;
+/// At least `bits` bits, and `1 << least` where a table can grow in place.
+fn hashed_bits(line: u32, bits: u64, least: u32, key: u64) -> HashedBits {
+    let log2 = bits.next_power_of_two().ilog2();
+    HashedBits {
+        line,
+        log2: log2.clamp(least, HashedBits::MAX_LOG2),
+        key,
+    }
+}
 
 impl Arena for Image {
     fn reserve(&mut self, lines: u32) -> Result<u32, Full> {

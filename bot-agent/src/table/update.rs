@@ -70,7 +70,8 @@ impl<M: AsRef<[AtomicU64]>> Table<M> {
         let words = memory.as_ref();
         let filter = view::check(words)?;
         let total = view::lines_of(words);
-        let mut blocks = vec![(0, table::BLOCKS), (filter.line, filter.lines())];
+        let mut blocks = vec![(0, table::BLOCKS)];
+        blocks.extend([filter.by48, filter.by32].map(|bits| (bits.line, bits.lines())));
         Walk::new(words, total).all_blocks(&mut |line, count| blocks.push((line, count)));
         let lines = Memory::of(blocks, total).ok_or(Damaged::Blocks)?;
         Ok(Self {

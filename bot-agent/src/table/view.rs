@@ -5,7 +5,9 @@ use std::sync::atomic::AtomicU64;
 use bot_common::{
     abi::verdict::VerdictId,
     address::Address,
-    table::{self, BLOCKS, FilterV6, HEADER, LINE_WORDS, Line, Lines, MAGIC, MAX_LINES},
+    table::{
+        self, BLOCKS, FilterV6, HEADER, HashedBits, LINE_WORDS, Line, Lines, MAGIC, MAX_LINES,
+    },
 };
 
 use super::{
@@ -62,9 +64,12 @@ pub(super) fn check(words: &[AtomicU64]) -> Result<FilterV6, Damaged> {
         return Err(Damaged::Magic);
     }
     let filter = FilterV6::of(&words).ok_or(Damaged::Size)?;
-    let is_sized = (FilterV6::MIN_LOG2..=FilterV6::MAX_LOG2).contains(&filter.log2);
     let total = lines_of(words);
-    if total < BLOCKS || !is_sized || filter.line.saturating_add(filter.lines()) > total {
+    let has_room = |bits: HashedBits| {
+        (HashedBits::MIN_LOG2..=HashedBits::MAX_LOG2).contains(&bits.log2)
+            && bits.line.saturating_add(bits.lines()) <= total
+    };
+    if total < BLOCKS || !has_room(filter.by48) || !has_room(filter.by32) {
         return Err(Damaged::Size);
     }
     Ok(filter)

@@ -11,11 +11,11 @@
 //!
 //! | lines | what |
 //! |---|---|
-//! | [`HEADER`] | words: [`MAGIC`], IPv6 filter place (line << 40, log2 of its bits), two secret multipliers |
+//! | [`HEADER`] | words: [`MAGIC`], then for each part of the IPv6 filter its place (line << 40, log2 of its bits) and its secret |
 //! | [`ROOT_V4`] | 65,536 slots by the first two octets |
 //! | [`ROOT_V6`] | the same for IPv6 |
 //! | [`FILTER_V4`] | 2^24 bits, one for each /24; 0: surely no verdict in it |
-//! | [`BLOCKS`] and on | blocks of lines, anywhere; the IPv6 filter is one of them |
+//! | [`BLOCKS`] and on | blocks of lines, anywhere; the parts of the IPv6 filter are among them |
 //!
 //! A root slot leads to *pages*. A page is one line with a sorted list of keys over the next 16
 //! bits of the address. IPv4 therefore is root, page. IPv6 is root, up to three levels of pages
@@ -43,7 +43,7 @@
 //!
 //! Both only save time: what they let through is answered exactly by the pages. The IPv6 filter
 //! has a bit for the hash of each /48 and each /32 that contains a verdict; a range too wide to
-//! set a bit for each of its /32 sets [`slot::WIDE`] in the root slot. Hashes are keyed: see [`FilterV6`].
+//! set a bit for each of its /32 sets [`slot::WIDE`] in the root slot. Hashes are keyed: see [`HashedBits`].
 //!
 //! # Publishing
 //!
@@ -61,7 +61,7 @@ pub mod slot;
 mod tests;
 mod words;
 
-pub use filter::{FilterV6, v4_filter_bit};
+pub use filter::{FilterV6, HashedBits, v4_filter_bit};
 pub use lookup::lookup;
 
 #[cfg(doc)]
@@ -76,7 +76,7 @@ pub const MAX_LINES: u32 = 1 << 24;
 /// First word of the header: "verdict" and the version of this layout.
 pub const MAGIC: u64 = u64::from_be_bytes(*b"verdict\x01");
 
-/// The line with the magic number, the place and the key of the IPv6 filter.
+/// The line with the magic number, the places and the keys of the IPv6 filter.
 pub const HEADER: u32 = 0;
 
 /// Slots of one root: one for each value of the first 16 bits.

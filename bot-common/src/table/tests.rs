@@ -7,8 +7,8 @@ use std::{boxed::Box, vec, vec::Vec};
 use proptest::prelude::*;
 
 use super::{
-    BLOCKS, FILTER_V4, FilterV6, HALF_DEPTH, HEADER, LEVELS_V6, LINE_WORDS, Line, Lines, MAGIC,
-    PAGE_DEPTH, ROOT_V4, ROOT_V6, lookup,
+    BLOCKS, FILTER_V4, FilterV6, HALF_DEPTH, HEADER, HashedBits, LEVELS_V6, LINE_WORDS, Line,
+    Lines, MAGIC, PAGE_DEPTH, ROOT_V4, ROOT_V6, lookup,
     slot::{self, HALF_INDEX_CHILD, INDEX, INDEX_CHILD, PAGES, RUNS},
     v4_filter_bit,
 };
@@ -18,14 +18,14 @@ extern crate std;
 
 type Words = [u64; LINE_WORDS];
 
-/// A table with an IPv6 filter of one line and nothing in it.
+/// A table with an IPv6 filter of two lines and nothing in it.
 struct Table(Vec<Words>);
 
 impl Table {
     fn new() -> Self {
-        let mut lines = vec![[0; LINE_WORDS]; BLOCKS as usize + 1];
+        let mut lines = vec![[0; LINE_WORDS]; BLOCKS as usize + 2];
         lines[HEADER as usize][0] = MAGIC;
-        lines[HEADER as usize][1..4].copy_from_slice(&FILTER.header());
+        lines[HEADER as usize][1..5].copy_from_slice(&FILTER.header());
         Self(lines)
     }
 
@@ -53,10 +53,16 @@ impl Table {
 }
 
 const FILTER: FilterV6 = FilterV6 {
-    line: BLOCKS,
-    log2: FilterV6::MIN_LOG2,
-    key48: 0x9e37_79b9_7f4a_7c15,
-    key32: 0xbf58_476d_1ce4_e5b9,
+    by48: HashedBits {
+        line: BLOCKS,
+        log2: HashedBits::MIN_LOG2,
+        key: 0x9e37_79b9_7f4a_7c15,
+    },
+    by32: HashedBits {
+        line: BLOCKS + 1,
+        log2: HashedBits::MIN_LOG2,
+        key: 0xbf58_476d_1ce4_e5b9,
+    },
 };
 
 /// Sets lane `index` of a page.

@@ -33,6 +33,7 @@ proptest! {
         }
         memory[0].store(MAGIC, Ordering::Relaxed);
         memory[1].store(slot::at(BLOCKS) | 9, Ordering::Relaxed);
+        memory[3].store(slot::at(BLOCKS) | 9, Ordering::Relaxed);
         let view = View::new(memory.as_slice()).unwrap();
         view.lookup(&Address::from_v6(octets));
         let ranges = view.ranges();
