@@ -9,6 +9,7 @@
     clippy::indexing_slicing,
     clippy::expect_used,
     clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
     reason = "a program that prints figures"
 )]
 
@@ -23,7 +24,7 @@ use bot_tests::{
     lists::{self, Entry, Family, Reference, Space, Workload},
 };
 
-use self::{internet::Internet, rival::Filled};
+use self::internet::Internet;
 
 const ROUNDS: usize = 9;
 /// Lookups in one measurement.
@@ -83,14 +84,10 @@ impl Case {
         let mut latency = Latency::load(self.entries.len());
         let table = rival::table(&mut latency, self.family, &self.entries);
         let trie = rival::trie(&latency, self.family, &self.entries);
-        type Figure = (&'static str, &'static str, fn(&Filled) -> f64);
-        let figures: [Figure; 2] = [
-            ("memory", "MB", |filled| filled.bytes as f64 / 1e6),
-            ("build", "ms", |filled| filled.time.as_secs_f64() * 1e3),
-        ];
-        for (what, unit, figure) in figures {
-            self.compare(what, unit, figure(&table), figure(&trie), None);
-        }
+        let bytes = [&table, &trie].map(|filled| filled.bytes as f64 / 1e6);
+        self.compare("memory", "MB", bytes, None);
+        let times = [&table, &trie].map(|filled| filled.time.as_secs_f64() * 1e3);
+        self.compare("build", "ms", times, None);
         for &workload in workloads {
             self.time(&mut latency, workload);
         }
@@ -126,11 +123,11 @@ impl Case {
             }
         }
         let [table, trie, ratio] = rounds.map(median);
-        self.compare(workload.name(), "ns", table, trie, Some(ratio));
+        self.compare(workload.name(), "ns", [table, trie], Some(ratio));
     }
 
     /// A line for each. The ratio is that of the figures, where none of single rounds is given.
-    fn compare(&self, what: &str, unit: &str, table: f64, trie: f64, ratio: Option<f64>) {
+    fn compare(&self, what: &str, unit: &str, [table, trie]: [f64; 2], ratio: Option<f64>) {
         let workload = format!("{}{what}", self.name);
         let ratio = ratio.unwrap_or(trie / table);
         for (variant, value, ratio) in [("table", table, 1.0), ("trie", trie, ratio)] {
