@@ -4,6 +4,7 @@
 //! errors; `main` does, once.
 
 mod allow;
+mod asn;
 mod attach;
 mod block;
 mod bypass;
@@ -12,7 +13,9 @@ mod completions;
 mod config;
 mod confirm;
 mod detach;
+mod export;
 pub mod global;
+mod import;
 mod list;
 mod logs;
 mod man;
@@ -95,7 +98,10 @@ enum Command {
     Allow(allow::Args),
     Unallow(unallow::Args),
     List(list::Args),
+    Export(export::Args),
+    Import(import::Args),
     Check(check::Args),
+    Asn(asn::Args),
     Logs(logs::Args),
     Mode(mode::Args),
     Confirm(confirm::Args),
@@ -127,7 +133,10 @@ impl Cli {
             Command::Allow(args) => allow::run(args, global, out),
             Command::Unallow(args) => unallow::run(args, global, out),
             Command::List(args) => list::run(args, global, out),
+            Command::Export(args) => export::run(args, global, out),
+            Command::Import(args) => import::run(args, global, out),
             Command::Check(args) => check::run(args, global, out),
+            Command::Asn(args) => asn::run(args, global, out),
             Command::Logs(args) => logs::run(args, global, out),
             Command::Mode(args) => mode::run(args, global, out),
             Command::Confirm(args) => confirm::run(args, global, out),

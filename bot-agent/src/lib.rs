@@ -2,6 +2,7 @@
 //!
 //! The binary is `main.rs`; tests reach inside through here.
 
+pub mod asn;
 pub mod capture;
 pub mod cli;
 pub mod config;
@@ -10,10 +11,13 @@ pub mod daemon;
 pub mod datapath;
 pub mod event;
 pub mod exit_code;
+pub mod export;
 pub mod host;
+pub mod lists;
 pub mod policy;
 pub mod rules;
 pub mod store;
 pub mod stream;
+pub mod table;
 pub mod tls;
 pub mod wording;

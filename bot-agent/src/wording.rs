@@ -13,9 +13,14 @@ pub fn grouped(number: u128) -> String {
     text
 }
 
+/// The same for what is counted in memory.
+pub fn grouped_of(number: usize) -> String {
+    grouped(u128::try_from(number).unwrap_or(u128::MAX))
+}
+
 /// `1 packet`, `0 packets`, `2,000 addresses`.
 pub fn many(count: u128, noun: &str) -> String {
-    let ending = match (count, noun.ends_with('s')) {
+    let ending = match (count, noun.ends_with(['s', 'x'])) {
         (1, _) => "",
         (_, true) => "es",
         (_, false) => "s",

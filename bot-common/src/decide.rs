@@ -45,7 +45,7 @@ pub fn decide(
 ) -> Outcome {
     let drops = match Action::from_code(verdict.action) {
         Action::Pass => return Outcome::Allowed,
-        Action::Monitor | Action::Throttle | Action::Reject => false,
+        Action::Monitor | Action::Throttle | Action::Reject | Action::Challenge => false,
         Action::Drop => true,
     };
     let scope = Scope::from_code(verdict.scope);

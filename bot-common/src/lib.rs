@@ -7,6 +7,7 @@
 //! In the order in which a packet meets them:
 //! - [`read`]: access to its bytes; [`packet`]: the walk from Ethernet to the transport header.
 //! - [`address`]: one address space for IPv4 and IPv6.
+//! - [`table`]: the verdict of an address.
 //! - [`decide`]: verdict, mode and packet make an outcome.
 //! - [`flow`]: which segments go to the agent; [`report`]: which drops do; [`hash`]: keyed tags.
 //! - [`abi`]: map values, ring records and names; layouts are proved at compile time by zerocopy.
@@ -21,3 +22,4 @@ pub mod hash;
 pub mod packet;
 pub mod read;
 pub mod report;
+pub mod table;

@@ -9,6 +9,7 @@ use bot_common::{
     },
     decide::{decide, in_force, is_hit, is_reported},
     packet::walk_ethernet,
+    read::Read as _,
 };
 
 use crate::{access::Frame, clock, counters, hello, ports, report, rules, scratch, settings};
@@ -32,7 +33,11 @@ pub(crate) fn run(ctx: &XdpContext) -> Option<Outcome> {
         counters::bump(Counter::Outcome(Outcome::Bypass), bytes);
         return Some(Outcome::Bypass);
     }
-    let (id, verdict) = in_force(rules::lookup(&packet.src), rules::verdict, clock::now);
+    // The table has many ways to an answer; to the verifier all answers shall be one, or it would
+    // follow what comes next once for each of them.
+    let first = VerdictId::new(frame.forget(rules::lookup(&packet.src).get() as usize) as u32);
+    let first = first.unwrap_or(VerdictId::NONE);
+    let (id, verdict) = in_force(first, rules::verdict, clock::now);
     let outcome = if id == VerdictId::NONE {
         Outcome::NoRule
     } else {

@@ -33,6 +33,7 @@ mod report;
 mod rules;
 mod scratch;
 mod settings;
+mod table;
 
 use aya_ebpf::{bindings::xdp_action, macros::xdp, programs::XdpContext};
 use bot_common::abi::counter::Outcome;

@@ -1,15 +1,10 @@
-//! The rule tables: the prefix store, the verdicts behind its ids, and the hits of each verdict.
+//! The rule tables: the verdicts behind the ids of the prefix store, and the hits of each verdict.
 //!
 //! The agent writes a verdict before the store refers to it and never changes it while it does.
-//! A later store replaces [`lookup`] and nothing else.
 
 use aya_ebpf::{
-    bindings::BPF_F_NO_PREALLOC,
     macros::map,
-    maps::{
-        Array, PerCpuArray,
-        lpm_trie::{Key, LpmTrie},
-    },
+    maps::{Array, PerCpuArray},
 };
 use bot_common::{
     abi::{
@@ -19,13 +14,9 @@ use bot_common::{
     address::Address,
 };
 
-use crate::counters;
+use crate::{counters, table};
 
 /// Sizes are defaults; the agent sets those of its configuration when it makes the maps.
-#[map]
-static PREFIXES: LpmTrie<Address, VerdictId> =
-    LpmTrie::with_max_entries(1 << 20, BPF_F_NO_PREALLOC);
-
 #[map]
 static VERDICTS: Array<Verdict> = Array::with_max_entries(1 << 16, 0);
 
@@ -35,10 +26,10 @@ static VERDICT_HITS: PerCpuArray<Hits> = PerCpuArray::with_max_entries(1 << 16, 
 /// The verdict id of an address; [`VerdictId::NONE`] where no rule covers it.
 #[inline(always)]
 pub(crate) fn lookup(address: &Address) -> VerdictId {
-    PREFIXES
-        .get(Key::new(128, *address))
-        .copied()
-        .unwrap_or(VerdictId::NONE)
+    match table::current() {
+        Some(lines) => bot_common::table::lookup(&lines, address),
+        None => VerdictId::NONE,
+    }
 }
 
 /// The terms of a verdict id.

@@ -10,7 +10,6 @@ use tempfile::TempDir;
 pub const SMALL_TABLES: Options<'static> = Options {
     object: OBJECT,
     debug: false,
-    prefixes: 8,
     verdicts: 256,
     report_ring: 1 << 16,
     hello_ring: 1 << 18,

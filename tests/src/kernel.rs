@@ -1,16 +1,26 @@
 //! The kernel program with its tables, unpinned and attached to nothing: packets go in through
 //! `BPF_PROG_TEST_RUN`, verdicts, counters and records come out.
 
-use std::{fs, time::Duration};
+use std::{
+    collections::BTreeMap,
+    fs,
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::Duration,
+};
 
 use aya::{
     Ebpf, EbpfLoader, TestRun,
-    maps::{Array, MapData, PerCpuArray, RingBuf, lpm_trie::Key, lpm_trie::LpmTrie},
+    maps::{Array, ArrayOfMaps, MapData, PerCpuArray, RingBuf},
     programs::{ProgramError, TestRunOptions, Xdp},
 };
 use bot_agent::{
-    datapath::object::{MISSING, OBJECT},
+    datapath::{
+        generation::Generation,
+        object::{MISSING, OBJECT},
+    },
     rules::prefix::Prefix,
+    table::{Image, Ranges, Table},
 };
 use bot_common::{
     abi::{
@@ -26,6 +36,7 @@ use bot_common::{
 use zerocopy::FromBytes;
 
 use self::value::Plain;
+use crate::flatten::flatten;
 
 /// A loaded program for a test, or an end of the test where it may be skipped.
 #[macro_export]
@@ -72,7 +83,9 @@ pub enum Fate {
 /// A loaded program.
 pub struct Kernel {
     ebpf: Ebpf,
-    prefixes: LpmTrie<MapData, [u8; 16], u32>,
+    outer: ArrayOfMaps<MapData, MapData>,
+    table: Table<Generation>,
+    prefixes: BTreeMap<Prefix, VerdictId>,
     verdicts: Array<MapData, Plain<Verdict>>,
     hits: PerCpuArray<MapData, Plain<Hits>>,
     counters: PerCpuArray<MapData, Plain<Hits>>,
@@ -96,7 +109,6 @@ impl Kernel {
         let object = OBJECT.expect(MISSING);
         let mut ebpf = EbpfLoader::new()
             .override_global(names::GLOBAL_LOG_LEVEL, &log_level, true)
-            .map_max_entries(names::MAP_PREFIXES, 1 << 16)
             .load(object)
             .expect("the object loads");
         for entry in Entry::ALL {
@@ -111,7 +123,9 @@ impl Kernel {
         }
         let mut map = |name| ebpf.take_map(name).unwrap_or_else(|| panic!("map {name}"));
         let mut kernel = Self {
-            prefixes: map(names::MAP_PREFIXES).try_into().expect("a trie"),
+            outer: map(names::MAP_TABLE).try_into().expect("a map of maps"),
+            table: generation(&Ranges::default()),
+            prefixes: BTreeMap::new(),
             verdicts: map(names::MAP_VERDICTS).try_into().expect("an array"),
             hits: map(names::MAP_VERDICT_HITS)
                 .try_into()
@@ -185,13 +199,53 @@ impl Kernel {
         id
     }
 
-    /// Points a prefix to a verdict.
+    /// Points a prefix to a verdict; the longest prefix of an address counts.
     pub fn point(&mut self, prefix: &str, id: VerdictId) {
-        let prefix: Prefix = prefix.parse().expect("a prefix");
-        let key = Key::new(u32::from(prefix.bits()), prefix.address().octets());
-        self.prefixes
-            .insert(&key, id.get(), 0)
-            .expect("the prefix is stored");
+        self.prefixes.insert(prefix.parse().expect("a prefix"), id);
+        self.fill(&flatten(&self.prefixes));
+    }
+
+    /// Puts a generation in force that says exactly this.
+    pub fn fill(&mut self, ranges: &Ranges) {
+        self.writer().swap(ranges);
+    }
+
+    /// Runs `frame` at least so many times on one CPU while `write` runs again and again on another.
+    /// Returns how often that was.
+    pub fn race(
+        &mut self,
+        frame: &[u8],
+        times: u32,
+        mut write: impl FnMut(&mut Writer<'_>),
+    ) -> u64 {
+        let program = program(&self.ebpf, Entry::Frags);
+        let mut writer = Writer {
+            outer: &mut self.outer,
+            table: &mut self.table,
+        };
+        let running = AtomicBool::new(true);
+        thread::scope(|scope| {
+            let reader = scope.spawn(|| {
+                for _ in 0..times.div_ceil(BATCH) {
+                    time(program, frame, BATCH);
+                }
+                running.store(false, Ordering::Relaxed);
+            });
+            let mut count = 0;
+            while running.load(Ordering::Relaxed) && !reader.is_finished() {
+                write(&mut writer);
+                count += 1;
+            }
+            reader.join().expect("the packets run");
+            count
+        })
+    }
+
+    fn writer(&mut self) -> Writer<'_> {
+        Writer {
+            outer: &mut self.outer,
+            table: &mut self.table,
+        }
     }
 
     /// A rule: a prefix with a verdict of its own.
@@ -270,13 +324,9 @@ impl Kernel {
         sum(self.hits.get(&id.get(), 0).expect("hits").iter())
     }
 
-    /// The kernel's own answer for an address.
+    /// The table's answer for an address, by the code that the program runs.
     pub fn lookup(&self, address: Address) -> VerdictId {
-        let id = self
-            .prefixes
-            .get(&Key::new(128, address.octets()), 0)
-            .unwrap_or(0);
-        VerdictId::new(id).expect("an id")
+        self.table.lookup(&address)
     }
 
     /// Drains the report ring.
@@ -303,12 +353,59 @@ impl Kernel {
     }
 
     fn program(&self, entry: Entry) -> &Xdp {
-        self.ebpf
-            .program(entry.program())
-            .expect("a program")
-            .try_into()
-            .expect("XDP")
+        program(&self.ebpf, entry)
     }
+}
+
+fn program(ebpf: &Ebpf, entry: Entry) -> &Xdp {
+    ebpf.program(entry.program())
+        .expect("a program")
+        .try_into()
+        .expect("XDP")
+}
+
+/// Lines that a generation has for changes in place.
+const ROOM: u32 = 4096;
+
+/// Packets of one call in [`Kernel::race`].
+const BATCH: u32 = 100_000;
+
+/// The table's side of a race.
+pub struct Writer<'a> {
+    outer: &'a mut ArrayOfMaps<MapData, MapData>,
+    table: &'a mut Table<Generation>,
+}
+
+impl Writer<'_> {
+    /// Puts a new generation in force.
+    pub fn swap(&mut self, ranges: &Ranges) {
+        let table = generation(ranges);
+        self.outer
+            .set(0, table.memory().map(), 0)
+            .expect("the generation is put in force");
+        *self.table = table;
+    }
+
+    /// Stores what `region` says, in place.
+    pub fn update(&mut self, region: &str, ranges: &Ranges) {
+        let region: Prefix = region.parse().expect("a prefix");
+        if self.table.update(region, ranges).is_err() {
+            self.outer
+                .set(0, self.table.memory().map(), 0)
+                .expect("the kernel waits for readers");
+            self.table.quiesce();
+            self.table
+                .update(region, ranges)
+                .expect("there is room again");
+        }
+    }
+}
+
+/// A generation that says `ranges`, in force nowhere.
+fn generation(ranges: &Ranges) -> Table<Generation> {
+    let image = Image::build(ranges).expect("the ranges fit");
+    let memory = Generation::make(image.lines() + ROOM).expect("a generation is made");
+    Table::install(memory, image).expect("the image fits")
 }
 
 /// The program that does nothing but drop: what every measurement is compared with.

@@ -15,15 +15,24 @@
 )]
 
 pub mod agent;
+pub mod bpf;
 pub mod bpffs;
 pub mod clients;
+pub mod data;
 pub mod disk;
+pub mod figures;
+pub mod flatten;
+pub mod foreign;
 pub mod frame;
 pub mod generate;
 pub mod kernel;
 pub mod lab;
+pub mod latency;
+pub mod lists;
 pub mod netns;
 pub mod privilege;
 pub mod recorded;
 pub mod resident;
+pub mod spent;
+pub mod tool;
 pub mod traffic;

@@ -14,22 +14,21 @@ use std::{
 };
 
 use aya::{
-    Ebpf, EbpfLoader,
     maps::{MapInfo, PerCpuArray},
-    programs::{Xdp, XdpMode as AyaMode, links::PinnedLink},
+    programs::{XdpMode as AyaMode, links::PinnedLink},
 };
 use bot_agent::{
     datapath::{
         AttachError, Attached, Datapath, Detached, Drained, EntryPoint, Error, Opened, Options,
-        PinFolder, Pinned, TableError, XdpRequest, check_host, detach_all, foreign_program,
-        object::OBJECT,
+        PinFolder, Pinned, XdpRequest, check_host, detach_all, foreign_program,
+        generation::Generation,
     },
     host::{
         interface::{self, XdpMode},
         ports::{PortSet, PortSets},
     },
-    policy::Step,
     rules::prefix::Prefix,
+    table::{Image, Ranges},
 };
 use bot_common::{
     abi::{
@@ -44,6 +43,8 @@ use bot_common::{
 };
 use bot_tests::{
     bpffs::{BpfFs, SMALL_TABLES},
+    flatten::flatten,
+    foreign,
     netns::{Ends, Namespace, veth},
     privilege,
 };
@@ -75,7 +76,7 @@ fn a_second_agent_adopts_the_tables_the_seed_and_what_is_in_them() {
     }
     let bpffs = BpfFs::mount();
     let mut first = open(&bpffs).datapath;
-    first.apply(&[block("192.0.2.0/24", 1)].concat()).unwrap();
+    block(&mut first, "192.0.2.0/24");
     let settings = first.settings().unwrap();
     let ids = map_ids(&bpffs);
     drop(first);
@@ -84,10 +85,8 @@ fn a_second_agent_adopts_the_tables_the_seed_and_what_is_in_them() {
     assert!(second.adopted);
     assert_eq!(map_ids(&bpffs), ids);
     assert_eq!(second.datapath.settings().unwrap(), settings);
-    assert_eq!(
-        second.datapath.prefixes().unwrap(),
-        [(prefix("192.0.2.0/24"), id(1))]
-    );
+    assert_eq!(second.datapath.ranges(), ranges(&[("192.0.2.0/24", 1)]));
+    assert_eq!(second.datapath.usage(), None, "not this agent's to write");
     assert_eq!(second.datapath.verdicts().unwrap(), [(id(1), DROP)]);
 }
 
@@ -109,44 +108,85 @@ fn the_seed_cannot_be_overwritten() {
 }
 
 #[test]
-fn a_plan_is_carried_out_and_a_full_table_names_the_setting() {
-    if !privilege::is_root("a_plan_is_carried_out") {
+fn a_generation_is_swapped_changed_in_place_and_read_back() {
+    if !privilege::is_root("a_generation_is_swapped_changed_in_place_and_read_back") {
         return;
     }
     let bpffs = BpfFs::mount();
     let mut datapath = open(&bpffs).datapath;
+    assert_eq!(datapath.ranges(), Ranges::default());
+    let one = ranges(&[("10.0.0.0/8", 1)]);
+    let nothing_to_write = datapath.update(prefix("10.0.0.0/8"), &one).unwrap();
+    assert!(!nothing_to_write, "there is no generation yet");
+
     let beneath = Verdict {
         expires: 5,
         then: id(1),
         ..DROP
     };
-    let plan = [
-        block("10.0.0.0/8", 1),
-        vec![
-            Step::WriteVerdict(id(2), beneath),
-            Step::Upsert(prefix("10.1.0.0/16"), id(2)),
-            Step::Upsert(prefix("2001:db8::/32"), id(1)),
-            Step::Remove(prefix("2001:db8::/32")),
-            Step::Remove(prefix("2001:db8::/32")),
-        ],
-    ];
-    datapath.apply(&plan.concat()).unwrap();
-    let look = |text: &str| {
+    datapath.write_verdict(id(1), DROP).unwrap();
+    datapath.write_verdict(id(2), beneath).unwrap();
+    let two = ranges(&[("10.0.0.0/8", 1), ("10.1.0.0/16", 2)]);
+    datapath.swap(Image::build(&two).unwrap()).unwrap();
+    let look = |datapath: &Datapath, text: &str| {
         let ip: std::net::IpAddr = text.parse().unwrap();
         datapath.lookup(Address::from(ip)).unwrap()
     };
-    assert_eq!(look("10.1.2.3"), (id(2), vec![beneath, DROP]));
-    assert_eq!(look("10.2.0.0"), (id(1), vec![DROP]));
-    assert_eq!(look("2001:db8::1"), (VerdictId::NONE, vec![]));
+    assert_eq!(look(&datapath, "10.1.2.3"), (id(2), vec![beneath, DROP]));
+    assert_eq!(look(&datapath, "10.2.0.0"), (id(1), vec![DROP]));
+    assert_eq!(look(&datapath, "2001:db8::1"), (VerdictId::NONE, vec![]));
 
-    let many: Vec<Step> = (0..10u8)
-        .map(|n| Step::Upsert(prefix(&format!("192.0.2.{n}")), id(1)))
-        .collect();
-    let error = datapath.apply(&many).unwrap_err();
-    assert_eq!(error.index, 6);
-    assert!(matches!(error.source, TableError::Full { .. }));
-    assert!(error.to_string().contains("[tables] prefixes"), "{error}");
-    assert_eq!(error.source.errno(), Some(28));
+    for round in 0..3000u32 {
+        let host = prefix(&format!("10.2.{}.{}", round / 256, round % 256));
+        let said = ranges(&[(&host.to_string(), 2)]);
+        assert!(datapath.update(host, &said).unwrap(), "{host}");
+    }
+    let net = prefix("2001:db8::/32");
+    let said = ranges(&[("2001:db8::/32", 2)]);
+    assert!(datapath.update(net, &said).unwrap());
+    assert_eq!(look(&datapath, "10.2.11.183").0, id(2));
+    assert_eq!(look(&datapath, "10.2.11.184").0, id(1));
+    assert_eq!(datapath.ranges_within(net), said);
+    assert!(datapath.update(net, &Ranges::default()).unwrap());
+    assert_eq!(datapath.ranges_within(net), Ranges::default());
+
+    let before = datapath.ranges();
+    drop(datapath);
+    assert_eq!(open(&bpffs).datapath.ranges(), before);
+    let pinned = Pinned::open(&bpffs.pin_dir()).unwrap();
+    assert_eq!(
+        pinned.lookup(Address::from_v4([10, 2, 0, 9])).unwrap().0,
+        id(2)
+    );
+}
+
+#[test]
+fn a_generation_that_was_being_put_in_force_is_the_one_that_is_found() {
+    if !privilege::is_root("a_generation_that_was_being_put_in_force") {
+        return;
+    }
+    let bpffs = BpfFs::mount();
+    let mut datapath = open(&bpffs).datapath;
+    let (old, new) = (
+        ranges(&[("192.0.2.1/32", 1)]),
+        ranges(&[("192.0.2.2/32", 1)]),
+    );
+    let maps = layout(&bpffs).join("maps");
+    let (done, unfinished) = (
+        maps.join(names::MAP_GENERATION),
+        maps.join("GENERATION_NEW"),
+    );
+    datapath.swap(Image::build(&new).unwrap()).unwrap();
+    // As it was a moment before the last swap's end.
+    fs::rename(&done, &unfinished).unwrap();
+    let other = Generation::make(Image::build(&old).unwrap().lines()).unwrap();
+    other.map().pin(&done).unwrap();
+    drop(datapath);
+    let mut again = open(&bpffs).datapath;
+    assert_eq!(again.ranges(), new);
+    again.swap(Image::build(&old).unwrap()).unwrap();
+    assert!(!unfinished.exists());
+    assert_eq!(open(&bpffs).datapath.ranges(), old);
 }
 
 #[test]
@@ -199,19 +239,19 @@ fn pins_of_another_shape_are_refused_by_name() {
 }
 
 #[test]
-fn a_changed_table_size_is_refused_not_ignored() {
-    if !privilege::is_root("a_changed_table_size_is_refused_not_ignored") {
+fn a_changed_number_of_verdicts_is_refused_not_ignored() {
+    if !privilege::is_root("a_changed_number_of_verdicts_is_refused_not_ignored") {
         return;
     }
     let bpffs = BpfFs::mount();
     drop(open(&bpffs));
     let larger = Options {
-        prefixes: 16,
+        verdicts: 512,
         ..SMALL_TABLES
     };
     let error = open_with(&bpffs, &larger).err().unwrap();
     let text = error.to_string();
-    assert!(text.contains("entries 8 instead of 16"), "{text}");
+    assert!(text.contains("entries 256 instead of 512"), "{text}");
     detach_all(&bpffs.pin_dir()).unwrap();
     assert!(open_with(&bpffs, &larger).is_ok());
 }
@@ -457,9 +497,9 @@ fn another_ones_program_is_left_alone_unless_replaced() {
         return;
     }
     let world = World::new("foreign");
-    let mut foreign = load_foreign();
+    let mut foreign = foreign::load();
     let pin = world.bpffs.path().join("foreign");
-    foreign_xdp(&mut foreign).pin(&pin).unwrap();
+    foreign::xdp(&mut foreign).pin(&pin).unwrap();
     let pinned = pin.to_str().unwrap();
     world
         .host
@@ -506,10 +546,10 @@ fn a_program_that_a_link_holds_cannot_be_replaced() {
         return;
     }
     let world = World::new("held");
-    let mut foreign = load_foreign();
+    let mut foreign = foreign::load();
     let index = world.index();
     world.host.run(|| {
-        foreign_xdp(&mut foreign)
+        foreign::xdp(&mut foreign)
             .attach_to_if_index(index, AyaMode::Driver)
             .unwrap()
     });
@@ -559,7 +599,7 @@ fn commands_read_and_write_the_tables_without_an_agent() {
     let nothing = Pinned::open(&world.bpffs.pin_dir()).err().unwrap();
     assert!(matches!(nothing, Error::NothingPinned { .. }));
     let mut datapath = open(&world.bpffs).datapath;
-    datapath.apply(&block("192.0.2.7", 1)).unwrap();
+    block(&mut datapath, "192.0.2.7");
     let attached = world.attach(&mut datapath).unwrap();
     drop(datapath);
 
@@ -590,7 +630,7 @@ fn drops_are_counted_and_reported() {
         .peer
         .ip(&["addr", "add", "192.0.2.2/24", "dev", "peer0"]);
     let mut datapath = open(&world.bpffs).datapath;
-    datapath.apply(&block("192.0.2.2", 1)).unwrap();
+    block(&mut datapath, "192.0.2.2");
     let enforcing = Settings {
         enforce_until: FOREVER,
         reports_per_second: 100,
@@ -634,7 +674,7 @@ fn drops_are_counted_and_reported() {
         .find(|(counter, _)| *counter == dropped)
         .unwrap();
     assert_eq!(*total, hits[0]);
-    datapath.apply(&[Step::ResetHits(id(1))]).unwrap();
+    datapath.reset_hits(id(1)).unwrap();
     assert_eq!(datapath.hits(&[id(1)]).unwrap(), [Hits::default()]);
 }
 
@@ -648,7 +688,7 @@ fn a_turn_at_a_ring_is_bounded() {
         .host
         .ip(&["addr", "add", "192.0.2.1/24", "dev", IFACE]);
     let mut datapath = open(&world.bpffs).datapath;
-    datapath.apply(&block("192.0.2.0/24", 1)).unwrap();
+    block(&mut datapath, "192.0.2.0/24");
     let settings = Settings {
         enforce_until: FOREVER,
         reports_per_second: 100,
@@ -820,11 +860,19 @@ fn prefix(text: &str) -> Prefix {
     text.parse().unwrap()
 }
 
-fn block(text: &str, verdict: u32) -> Vec<Step> {
-    vec![
-        Step::WriteVerdict(id(verdict), DROP),
-        Step::Upsert(prefix(text), id(verdict)),
-    ]
+/// What a table says that has just these prefixes, each with its verdict's number.
+fn ranges(prefixes: &[(&str, u32)]) -> Ranges {
+    let prefixes = prefixes
+        .iter()
+        .map(|(text, verdict)| (prefix(text), id(*verdict)));
+    flatten(&prefixes.collect())
+}
+
+/// A table that drops `text` and nothing else.
+fn block(datapath: &mut Datapath, text: &str) {
+    datapath.write_verdict(id(1), DROP).unwrap();
+    let image = Image::build(&ranges(&[(text, 1)])).unwrap();
+    datapath.swap(image).unwrap();
 }
 
 fn current_thread() -> tokio::runtime::Runtime {
@@ -832,21 +880,6 @@ fn current_thread() -> tokio::runtime::Runtime {
         .enable_all()
         .build()
         .unwrap()
-}
-
-/// A program that is not the agent's, as far as the agent can know: the same code, pinned nowhere.
-fn load_foreign() -> Ebpf {
-    let mut ebpf = EbpfLoader::new()
-        .map_max_entries(names::MAP_PREFIXES, 8)
-        .load(OBJECT.expect("the BPF object: run `cargo xtask build`"))
-        .unwrap();
-    foreign_xdp(&mut ebpf).load().unwrap();
-    ebpf
-}
-
-fn foreign_xdp(ebpf: &mut Ebpf) -> &mut Xdp {
-    let program = ebpf.program_mut(names::PROGRAM_PLAIN).unwrap();
-    program.try_into().unwrap()
 }
 
 fn make_mounts_private() {

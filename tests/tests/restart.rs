@@ -17,11 +17,10 @@ use std::{
     time::Duration,
 };
 
-use aya::{Ebpf, EbpfLoader, programs::Xdp};
-use bot_agent::{datapath::object::OBJECT, host::interface};
-use bot_common::abi::names;
+use bot_agent::host::interface;
 use bot_tests::{
     agent::binary,
+    foreign,
     lab::{FRIEND, HOST, IFACE, Lab, NETWORK, STRANGER},
     privilege::is_root,
     resident::Resident,
@@ -344,9 +343,9 @@ fn another_ones_program_is_not_replaced_unless_asked() {
     }
     let lab = Lab::new("foreign");
     let mut agent = Resident::new(&lab.host, "");
-    let mut foreign = load_foreign();
+    let mut foreign = foreign::load();
     let pin = agent.bpffs().join("foreign");
-    foreign_xdp(&mut foreign).pin(&pin).unwrap();
+    foreign::xdp(&mut foreign).pin(&pin).unwrap();
     let pinned = pin.to_str().unwrap();
     lab.host
         .ip(&["link", "set", "dev", IFACE, "xdpdrv", "pinned", pinned]);
@@ -454,19 +453,4 @@ fn pins(folder: &Path) -> impl Iterator<Item = PathBuf> {
         }
     }
     pins.into_iter()
-}
-
-/// A program that is not the agent's, as far as the agent can know: the same code, pinned elsewhere.
-fn load_foreign() -> Ebpf {
-    let mut ebpf = EbpfLoader::new()
-        .map_max_entries(names::MAP_PREFIXES, 8)
-        .load(OBJECT.expect("the BPF object: run `cargo xtask build`"))
-        .unwrap();
-    foreign_xdp(&mut ebpf).load().unwrap();
-    ebpf
-}
-
-fn foreign_xdp(ebpf: &mut Ebpf) -> &mut Xdp {
-    let program = ebpf.program_mut(names::PROGRAM_PLAIN).unwrap();
-    program.try_into().unwrap()
 }

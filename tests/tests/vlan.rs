@@ -12,8 +12,7 @@ use std::{net::UdpSocket, process::Command, time::Duration};
 
 use bot_agent::{
     datapath::{Datapath, PinFolder, XdpRequest},
-    policy::Step,
-    rules::prefix::Prefix,
+    table::Image,
 };
 use bot_common::abi::{
     counter::{Counter, Outcome},
@@ -22,6 +21,7 @@ use bot_common::abi::{
 };
 use bot_tests::{
     bpffs::{BpfFs, SMALL_TABLES},
+    flatten::flatten,
     netns::{Ends, Namespace, veth},
     privilege,
 };
@@ -71,13 +71,10 @@ fn a_vlan_device_receives_what_passes_and_nothing_that_is_blocked() {
         action: Action::Drop as u8,
         ..Verdict::PASS
     };
-    let prefix = |text: &str| text.parse::<Prefix>().unwrap();
-    let steps = [
-        Step::WriteVerdict(id, block),
-        Step::Upsert(prefix("192.0.2.77"), id),
-        Step::Upsert(prefix("198.51.100.77"), id),
-    ];
-    datapath.apply(&steps).unwrap();
+    let blocked = ["192.0.2.77", "198.51.100.77"].map(|text| (text.parse().unwrap(), id));
+    let ranges = flatten(&blocked.into_iter().collect());
+    datapath.write_verdict(id, block).unwrap();
+    datapath.swap(Image::build(&ranges).unwrap()).unwrap();
     server
         .run(|| datapath.attach(IFACE, XdpRequest::Native, false))
         .unwrap();

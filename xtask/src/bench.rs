@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: runs every example called `bench_*` in release mode and
 //! gathers the measurements they print, one JSON object a line:
-//! `{"bench":…,"case":…,"value":…,"unit":…,"ratio":…}`.
+//! `{"bench":…,"case":…,"value":…,"unit":…,"ratio":…}`. A case that cannot be measured here has
+//! `"skipped":"why"` instead of a value. More fields (what a case is made of) are passed on.
 //!
 //! Numbers of different machines do not compare; ratios within one run do. So
 //! the page in docs/ names the machine and shows the ratio beside every value.
@@ -12,10 +13,11 @@ use std::process::ExitCode;
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use crate::setup::{self, Purpose};
 use crate::workspace::{Profile, Workspace};
-use crate::{build, process};
+use crate::{build, conformance, process};
 
 /// Folders with benches, and the packages they belong to.
 const PLACES: [(&str, &str); 2] = [("bot-agent", "bot-agent"), ("tests", "bot-tests")];
@@ -48,11 +50,18 @@ enum Output {
 struct Measurement {
     bench: String,
     case: String,
-    value: f64,
-    unit: String,
-    /// Against the first case of the same bench, when that makes sense.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    value: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    unit: Option<String>,
+    /// Against the first case of the same kind, when that makes sense.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     ratio: Option<f64>,
+    /// Why there is no value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    skipped: Option<String>,
+    #[serde(flatten)]
+    fields: Map<String, Value>,
 }
 
 pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
@@ -68,7 +77,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
     if benches.is_empty() {
         bail!("no bench of that name");
     }
-    let toolchain = setup::prepare(workspace, Purpose::Build)?;
+    let toolchain = setup::prepare(workspace, Purpose::Bench)?;
     build::everything(workspace, &toolchain, Profile::Release)?;
     let mut measurements = Vec::new();
     for (name, package) in &benches {
@@ -120,6 +129,9 @@ fn measure(workspace: &Workspace, package: &str, name: &str) -> Result<Vec<Measu
         "--example",
         name,
     ]);
+    if let Some(folder) = conformance::folder(workspace) {
+        command.env("BOT_DATA", folder);
+    }
     let mut measurements = Vec::new();
     let status = process::lines(&mut command, |line| match serde_json::from_str(line) {
         Ok(measurement) => measurements.push(measurement),
@@ -142,7 +154,12 @@ fn table(measurements: &[Measurement]) -> String {
             let ratio = m
                 .ratio
                 .map_or_else(String::new, |ratio| format!("{ratio:.2}"));
-            let value = format!("{} {}", rounded(m.value), m.unit);
+            let value = match (m.value, &m.skipped) {
+                (Some(value), _) => {
+                    format!("{} {}", rounded(value), m.unit.as_deref().unwrap_or(""))
+                }
+                (None, reason) => format!("skipped: {}", reason.as_deref().unwrap_or("?")),
+            };
             [m.bench.clone(), m.case.clone(), value, ratio]
         })
         .collect();
@@ -220,9 +237,11 @@ mod tests {
         Measurement {
             bench: "packet".to_owned(),
             case: case.to_owned(),
-            value,
-            unit: "ns".to_owned(),
+            value: Some(value),
+            unit: Some("ns".to_owned()),
             ratio,
+            skipped: None,
+            fields: Map::new(),
         }
     }
 
@@ -231,6 +250,22 @@ mod tests {
         let line = r#"{"bench":"packet","case":"blocked","value":31.5,"unit":"ns","ratio":2.1}"#;
         let read: Measurement = serde_json::from_str(line).unwrap();
         assert_eq!(read, measurement("blocked", 31.5, Some(2.1)));
+    }
+
+    #[test]
+    fn a_line_that_says_why_there_is_no_figure() {
+        let line = r#"{"bench":"load","case":"nft","skipped":"no nft here"}"#;
+        let read: Measurement = serde_json::from_str(line).unwrap();
+        assert!(table(&[read]).contains("| skipped: no nft here |"));
+    }
+
+    #[test]
+    fn fields_of_a_bench_are_passed_on() {
+        let line = r#"{"bench":"lookup","case":"hit","value":9.0,"unit":"ns","family":"IPv4"}"#;
+        let read: Measurement = serde_json::from_str(line).unwrap();
+        assert_eq!(read.fields.get("family"), Some(&"IPv4".into()));
+        let again: Value = serde_json::to_value(&read).unwrap();
+        assert_eq!(again, serde_json::from_str::<Value>(line).unwrap());
     }
 
     #[test]

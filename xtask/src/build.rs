@@ -57,7 +57,7 @@ pub(crate) fn everything(
 }
 
 /// Compiles bot-ebpf and puts the object where the agent's build script looks;
-/// beside it the empty program that benches compare with.
+/// beside it the programs that benches compare with.
 fn program(workspace: &Workspace, toolchain: &Toolchain) -> Result<String> {
     let target = workspace.target().join("ebpf");
     let mut command = toolchain.cargo();
@@ -75,10 +75,10 @@ fn program(workspace: &Workspace, toolchain: &Toolchain) -> Result<String> {
     let log = workspace.log("bot-ebpf");
     process::logged(&mut command, &log)?;
     let built = target.join(TARGET).join("release");
-    publish(
-        &built.join("bot-ebpf-bench"),
-        &workspace.object().with_file_name("bot-ebpf-bench.o"),
-    )?;
+    for name in ["bot-ebpf-bench", "bot-ebpf-lookup"] {
+        let place = workspace.object().with_file_name(format!("{name}.o"));
+        publish(&built.join(name), &place)?;
+    }
     let (changed, size) = publish(&built.join("bot-ebpf"), &workspace.object())?;
     let mut remark = format!("{} KiB", size / 1024);
     if !changed {

@@ -44,6 +44,12 @@ pub(crate) const DEMO: &[Package] = &[
     package("util-linux", "util-linux", "util-linux", "nsenter, setsid"),
 ];
 
+/// What the agent is compared with, in the demo and in benches.
+pub(crate) const COMPARED: &[Package] = &[
+    package("nftables", "nftables", "nftables", "interval sets"),
+    package("ipset", "ipset", "ipset", "hash:net sets"),
+];
+
 /// What only tests run.
 pub(crate) const TESTING: &[Package] = &[
     package("binutils", "binutils", "binutils", "small boot images"),
@@ -200,7 +206,7 @@ pub(crate) fn is_debian() -> bool {
 }
 
 fn every_apt_name(llvm: u32) -> Vec<String> {
-    [TOOLCHAIN, LINKER, DEMO, TESTING]
+    [TOOLCHAIN, LINKER, DEMO, COMPARED, TESTING]
         .iter()
         .flat_map(|list| list.iter())
         .map(|package| Manager::Apt.name_of(package, llvm))

@@ -1,4 +1,4 @@
-//! One short line per step: `[2/5] bpf-linker 0.13.0 ... 58 s`.
+//! One short line per step on standard error: `[2/5] bpf-linker 0.13.0 ... 58 s`.
 
 use std::io::Write as _;
 use std::time::{Duration, Instant};
@@ -24,17 +24,17 @@ impl Progress {
         work: impl FnOnce() -> Result<String>,
     ) -> Result<()> {
         self.current += 1;
-        print!("[{}/{}] {title} ... ", self.current, self.total);
+        eprint!("[{}/{}] {title} ... ", self.current, self.total);
         // Only the look of the line depends on it.
-        drop(std::io::stdout().flush());
+        drop(std::io::stderr().flush());
         let start = Instant::now();
         match work() {
             Ok(remark) => {
-                println!("{remark} ({})", seconds(start.elapsed()));
+                eprintln!("{remark} ({})", seconds(start.elapsed()));
                 Ok(())
             }
             Err(error) => {
-                println!("failed ({})", seconds(start.elapsed()));
+                eprintln!("failed ({})", seconds(start.elapsed()));
                 Err(error)
             }
         }

@@ -8,7 +8,7 @@ use std::process::{Command, ExitCode};
 use anyhow::{Result, bail};
 
 use crate::bpf_linker;
-use crate::packages::{self, DEMO, LINKER, Manager, Package, TESTING, TOOLCHAIN};
+use crate::packages::{self, COMPARED, DEMO, LINKER, Manager, Package, TESTING, TOOLCHAIN};
 use crate::process;
 use crate::progress::Progress;
 use crate::toolchain::{Search, Toolchain};
@@ -26,6 +26,7 @@ pub(crate) struct Args {
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Purpose {
     Build,
+    Bench,
     Demo,
     Test,
 }
@@ -50,7 +51,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
 pub(crate) fn prepare(workspace: &Workspace, purpose: Purpose) -> Result<Toolchain> {
     let mut progress = Progress::new(match purpose {
         Purpose::Build => 3,
-        Purpose::Demo => 4,
+        Purpose::Bench | Purpose::Demo => 4,
         Purpose::Test => 5,
     });
     progress.step("eBPF toolchain", || {
@@ -69,8 +70,9 @@ pub(crate) fn prepare(workspace: &Workspace, purpose: Purpose) -> Result<Toolcha
         if !bpf_linker::is_installed(workspace, llvm) {
             wanted.extend(LINKER);
         }
-        if purpose != Purpose::Build {
+        if matches!(purpose, Purpose::Demo | Purpose::Test) {
             wanted.extend(DEMO);
+            wanted.extend(COMPARED);
         }
         if purpose == Purpose::Test {
             wanted.extend(TESTING);
@@ -88,7 +90,15 @@ pub(crate) fn prepare(workspace: &Workspace, purpose: Purpose) -> Result<Toolcha
     if purpose == Purpose::Test {
         progress.step("bpffs on /sys/fs/bpf", mount_bpffs)?;
     }
-    if purpose != Purpose::Build {
+    if purpose == Purpose::Bench {
+        let compared: Vec<&Package> = COMPARED.iter().collect();
+        progress.step("what benches compare with", || {
+            // Without them the rest can be measured all the same.
+            Ok(install(workspace, &compared, llvm)
+                .unwrap_or_else(|error| format!("not available: {error:#}")))
+        })?;
+    }
+    if matches!(purpose, Purpose::Demo | Purpose::Test) {
         progress.step("browser-like TLS client", || Ok(browser_client(workspace)))?;
     }
     Ok(toolchain)

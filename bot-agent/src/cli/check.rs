@@ -8,7 +8,9 @@ use super::{
     show,
 };
 use crate::{
+    asn::Database,
     control::{
+        network::AddressFacts,
         protocol::{Request, Response},
         view::Check,
     },
@@ -44,6 +46,20 @@ fn address(text: &str) -> Result<IpAddr, String> {
     })
 }
 
+/// Names the network, which the kernel's tables do not know.
+fn announce(check: &mut Check, global: &Global) {
+    let files = global.load_config().unwrap_or_default().asn_databases;
+    if files.is_empty() {
+        return;
+    }
+    match Database::open(&files) {
+        Ok(database) => check.announced = AddressFacts::of(check.address, &database).announced,
+        Err(error) => check
+            .notes
+            .push(format!("the ASN database cannot be read: {error}")),
+    }
+}
+
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     let address = args.address.to_canonical();
@@ -57,7 +73,11 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
             Ok(*check)
         },
         Without::Read,
-        |tables, places| tables.check(address, &places.state_dir),
+        |tables, places| {
+            let mut check = tables.check(address, &places.state_dir)?;
+            announce(&mut check, global);
+            Ok(check)
+        },
     )?;
     match global.output {
         Output::Human => writeln!(out, "{}", show::check(&check))?,

@@ -9,7 +9,10 @@ use super::{
     show as view,
 };
 use crate::{
+    asn::Database,
     config::{Config, EXAMPLE, Places, show},
+    control::network::DatabaseView,
+    daemon::objection,
     exit_code::ExitCode,
 };
 
@@ -44,17 +47,28 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
     match args.what {
         What::Check => {
             let config = Config::load(path, None)?;
+            let (asn, warnings) = check_databases(&config);
             match global.output {
-                Output::Human => writeln!(
-                    out,
-                    "{} is valid ({} rules)",
-                    path.display(),
-                    config.rules.len()
-                )?,
-                Output::Json => view::json(
-                    &serde_json::json!({ "valid": true, "rules": config.rules.len() }),
-                    out,
-                )?,
+                Output::Human => {
+                    let count = config.rules.len();
+                    writeln!(out, "{} is valid ({count} rules)", path.display())?;
+                    if let Some(asn) = asn {
+                        writeln!(out, "ASN database: {}", view::database(&asn))?;
+                        for file in &asn.files {
+                            writeln!(out, "  {}", view::file(file))?;
+                        }
+                    }
+                    for warning in warnings {
+                        writeln!(out, "warning: {warning}")?;
+                    }
+                }
+                Output::Json => {
+                    let rules = config.rules.len();
+                    let checked = serde_json::json!({
+                        "valid": true, "rules": rules, "asn": asn, "warnings": warnings,
+                    });
+                    view::json(&checked, out)?;
+                }
                 Output::Raw => {}
             }
         }
@@ -72,6 +86,25 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
         }
     }
     Ok(ExitCode::Ok)
+}
+
+/// The ASN database, if one is configured, and what is wrong with it or with rules that are about
+/// what it says. That is no error: its files change by themselves, and the agent starts without them.
+fn check_databases(config: &Config) -> (Option<DatabaseView>, Vec<String>) {
+    if config.asn_databases.is_empty() {
+        return (None, Vec::new());
+    }
+    match Database::open(&config.asn_databases) {
+        Ok(database) => {
+            let objection = objection(&config.rules, &database);
+            let view = DatabaseView::of(&database);
+            (Some(view), objection.into_iter().collect())
+        }
+        Err(error) => {
+            let message = format!("the ASN database cannot be read: {error}");
+            (None, vec![message])
+        }
+    }
 }
 
 fn write_values(

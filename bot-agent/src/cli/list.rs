@@ -1,6 +1,8 @@
 //! `bot-agent list`
 
-use std::io::Write;
+use std::io::{self, Write};
+
+use clap::ValueEnum;
 
 use super::{
     global::{Global, Output},
@@ -8,8 +10,9 @@ use super::{
 };
 use crate::{
     control::{
-        client::ClientError,
-        protocol::{List, Request, Response},
+        client::{Client, ClientError},
+        list::{Family, List, OriginName},
+        protocol::{Request, Response},
         view::RuleView,
     },
     exit_code::ExitCode,
@@ -17,20 +20,45 @@ use crate::{
 };
 
 /// List rules
+///
+/// Rules are written as they come, so a million of them take no memory. A rule that is made while
+/// the list is on its way may come at its end.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a flag of the command line"
+)]
 #[derive(clap::Args, Clone, Debug)]
 #[command(help_template = super::HELP, override_usage = "bot-agent list [OPTIONS]", after_help = "\
 Examples:
   bot-agent list
   bot-agent list --overlaps 198.51.100.0/22
+  bot-agent list --within 2001:db8::/32 --origin operator
+  bot-agent list --summary
   bot-agent list --blocks -o raw | cut -f2 > blocks.txt")]
 pub(super) struct Args {
-    /// Only blocks
-    #[arg(long, conflicts_with = "allows")]
+    /// Only blocks, or only exemptions
+    #[arg(long, value_enum)]
+    action: Option<ActionArg>,
+
+    /// The same as --action block
+    #[arg(long, conflicts_with_all = ["allows", "action"])]
     blocks: bool,
 
-    /// Only exemptions
-    #[arg(long)]
+    /// The same as --action allow
+    #[arg(long, conflicts_with = "action")]
     allows: bool,
+
+    /// Only rules of one origin; what the agent protects by itself is shown only when asked for
+    #[arg(long, value_enum)]
+    origin: Option<OriginName>,
+
+    /// Only IPv4 or only IPv6
+    #[arg(long, value_enum, value_name = "4|6")]
+    family: Option<Family>,
+
+    /// Only rules all of whose addresses lie in a network
+    #[arg(long, value_name = "PREFIX")]
+    within: Option<Prefix>,
 
     /// Only rules that overlap an address or network
     #[arg(long, value_name = "PREFIX")]
@@ -39,49 +67,117 @@ pub(super) struct Args {
     /// Also what the agent protects by itself
     #[arg(long)]
     protected: bool,
+
+    /// Only how many rules there are, by origin (all of them), action and family
+    #[arg(long)]
+    summary: bool,
+}
+
+/// What rules do.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, ValueEnum)]
+enum ActionArg {
+    /// Exemptions
+    Allow,
+    /// Blocks
+    Block,
+}
+
+impl Args {
+    fn action(&self) -> Option<RuleAction> {
+        match (self.action, self.blocks, self.allows) {
+            (Some(ActionArg::Block), ..) | (_, true, _) => Some(RuleAction::Block),
+            (Some(ActionArg::Allow), ..) | (.., true) => Some(RuleAction::Allow),
+            (None, false, false) => None,
+        }
+    }
 }
 
 /// Runs the command.
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
-    let action = match (args.blocks, args.allows) {
-        (true, _) => Some(RuleAction::Block),
-        (_, true) => Some(RuleAction::Allow),
-        _ => None,
-    };
-    let request = Request::List(List {
-        action,
+    let list = List {
+        action: args.action(),
+        origin: args.origin,
+        family: args.family,
         overlaps: args.overlaps,
+        within: args.within,
         protected: args.protected,
-    });
+        summary: args.summary,
+        ..List::default()
+    };
     let mut client = global.connect()?;
-    let mut rules = Vec::new();
-    let last = client.ask(&request, |item| {
-        if let Response::Rule(rule) = item {
-            rules.push(*rule);
-        }
-        Ok::<(), ClientError>(())
-    })?;
-    if !matches!(last, Response::End { .. }) {
-        return Err(client.unexpected(&last).into());
+    if args.summary {
+        summarize(&mut client, list, global.output, out)?;
+    } else {
+        write_rules(&mut client, list, global.output, out)?;
     }
-    write_rules(&rules, global.output, out)?;
     Ok(ExitCode::Ok)
 }
 
-fn write_rules(rules: &[RuleView], output: Output, out: &mut dyn Write) -> anyhow::Result<()> {
+/// Hands over every rule of a list as it comes.
+pub(super) fn each(
+    client: &mut Client,
+    list: List,
+    mut rule: impl FnMut(&RuleView) -> io::Result<()>,
+) -> anyhow::Result<()> {
+    let mut failed = None;
+    let end = client.ask(&Request::List(list), |item| {
+        if let Response::Rule(view) = item
+            && let Err(error) = rule(&view)
+        {
+            failed = Some(error);
+            return Err(ClientError::Stopped);
+        }
+        Ok(())
+    });
+    if let Some(error) = failed {
+        return Err(error.into());
+    }
+    let end = end?;
+    if !matches!(end, Response::End { .. }) {
+        return Err(client.unexpected(&end).into());
+    }
+    Ok(())
+}
+
+fn write_rules(
+    client: &mut Client,
+    list: List,
+    output: Output,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
     match output {
-        Output::Human if rules.is_empty() => writeln!(out, "no rules")?,
-        Output::Human => write!(out, "{}", show::rule_table(rules))?,
-        Output::Json => {
-            for rule in rules {
-                show::json(rule, out)?;
+        Output::Human => {
+            let mut table = show::rule_table();
+            each(client, list, |rule| table.row(show::rule_row(rule), out))?;
+            if table.end(out)? == 0 {
+                writeln!(out, "no rules")?;
             }
         }
-        Output::Raw => {
-            for rule in rules {
-                writeln!(out, "{}", show::rule_raw(rule))?;
-            }
-        }
+        Output::Json => each(client, list, |rule| {
+            serde_json::to_writer(&mut *out, rule)?;
+            writeln!(out)
+        })?,
+        Output::Raw => each(client, list, |rule| {
+            writeln!(out, "{}", show::rule_raw(rule))
+        })?,
+    }
+    Ok(())
+}
+
+fn summarize(
+    client: &mut Client,
+    list: List,
+    output: Output,
+    out: &mut dyn Write,
+) -> anyhow::Result<()> {
+    let answer = client.call(&Request::List(list))?;
+    let Response::Summary(summary) = answer else {
+        return Err(client.unexpected(&answer).into());
+    };
+    match output {
+        Output::Human => show::summary(&summary, out)?,
+        Output::Json => show::json(&summary, out)?,
+        Output::Raw => show::summary_raw(&summary, out)?,
     }
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Long lists, sent in parts of which each is a transaction, and what is said when the sending ends
-//! before the list does.
+//! Long lists, sent in parts. The agent makes a change of them when it has the last, so a list comes
+//! into force as a whole or not at all.
 
 use std::{
     sync::{
@@ -9,65 +9,76 @@ use std::{
     thread,
 };
 
-use anyhow::anyhow;
+use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::{
-    control::{client::ClientError, protocol::MAX_TARGETS},
+    control::{
+        client::{Client, ClientError},
+        protocol::{MAX_TARGETS, Request, Response},
+    },
     rules::target::Target,
-    wording::grouped,
+    wording::grouped_of,
 };
 
-/// How it is said what was done, and what another run is for.
-pub(super) type Words = (&'static str, &'static str);
+/// Where a request stands in its list.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Place {
+    /// Others follow.
+    pub(super) more: bool,
+    /// How many targets came before.
+    pub(super) before: usize,
+}
 
-/// Sends `targets` part by part. When one fails, or somebody interrupts, the error says how many
-/// entries the agent has acknowledged. Without `words` nothing is changed and nothing needs saying.
+/// Sends `targets`, in several requests if they are many, and returns the answer to them all. When
+/// that `changes` something, an interrupt waits for an answer.
 pub(super) fn send(
+    client: &mut Client,
     targets: &[Target],
-    words: Option<Words>,
-    mut part: impl FnMut(&[Target]) -> Result<(), ClientError>,
-) -> anyhow::Result<()> {
-    match words {
-        Some(words) if targets.len() > MAX_TARGETS => {
-            send_until(targets, words, watch_interrupts()?.as_ref(), part)
-        }
-        Some(_) | None => Ok(targets.chunks(MAX_TARGETS).try_for_each(&mut part)?),
+    changes: bool,
+    request: impl Fn(&[Target], Place) -> Request,
+) -> anyhow::Result<Response> {
+    if targets.len() <= MAX_TARGETS {
+        return Ok(client.call(&request(targets, Place::default()))?);
     }
+    client.be_patient()?;
+    let interrupted = if changes {
+        watch_interrupts()?
+    } else {
+        Arc::default()
+    };
+    send_parts(targets, &interrupted, |part, place| {
+        client.call(&request(part, place))
+    })
 }
 
-fn send_until(
+fn send_parts(
     targets: &[Target],
-    words: Words,
     interrupted: &AtomicBool,
-    mut part: impl FnMut(&[Target]) -> Result<(), ClientError>,
-) -> anyhow::Result<()> {
-    let mut done = 0;
-    for some in targets.chunks(MAX_TARGETS) {
+    mut send: impl FnMut(&[Target], Place) -> Result<Response, ClientError>,
+) -> anyhow::Result<Response> {
+    let mut before = 0;
+    loop {
         if interrupted.load(Ordering::Relaxed) {
-            return Err(anyhow!("interrupted").context(progress(done, targets.len(), words)));
+            bail!("interrupted; nothing was changed");
         }
-        if let Err(error) = part(some) {
-            // Without an answer nobody knows whether this part is in.
-            let least = if error.is_silent() { "at least " } else { "" };
-            let progress = progress(done, targets.len(), words);
-            return Err(match (done, least) {
-                (0, "") => error.into(),
-                _ => anyhow::Error::from(error).context(format!("{least}{progress}")),
-            });
+        let rest = targets.get(before..).unwrap_or_default();
+        let (part, rest) = rest.split_at(rest.len().min(MAX_TARGETS));
+        let more = !rest.is_empty();
+        let answer = send(part, Place { more, before });
+        if more {
+            answer.context("nothing was changed")?;
+            before += part.len();
+            continue;
         }
-        done += some.len();
+        return match answer {
+            Err(error) if error.is_silent() => Err(anyhow::Error::from(error).context(format!(
+                "whether the {} entries are in force is not known; run it again",
+                grouped_of(targets.len())
+            ))),
+            answer => Ok(answer?),
+        };
     }
-    Ok(())
-}
-
-fn progress(done: usize, all: usize, (verb, rest): Words) -> String {
-    let wide = |count: usize| u128::try_from(count).unwrap_or(u128::MAX);
-    format!(
-        "{} of {} entries are {verb}; run it again {rest}",
-        grouped(wide(done)),
-        grouped(wide(all))
-    )
 }
 
 /// A flag that the first Ctrl-C or SIGTERM sets: what is under way is ended properly. A second one
@@ -113,57 +124,81 @@ mod tests {
             .collect()
     }
 
-    const WORDS: Words = ("in", "to add the rest");
+    fn lost() -> ClientError {
+        ClientError::Lost {
+            path: "/run/x".into(),
+            source: std::io::ErrorKind::UnexpectedEof.into(),
+        }
+    }
 
-    /// What is said when the third part ends with `error`.
-    fn third_part_fails(error: ClientError) -> String {
-        let mut error = Some(error);
-        let mut parts = 0;
-        let sent = send_until(&targets(25_000), WORDS, &AtomicBool::default(), |part| {
-            parts += 1;
-            if parts == 3 {
-                assert_eq!(part.len(), 5_000);
+    fn full() -> ClientError {
+        Failure::new(FailureCode::Failed, "the disk is full").into()
+    }
+
+    /// What is said when the third request, of three, ends with `error`, or the second one does.
+    fn said_when(which: usize, error: ClientError) -> String {
+        let (mut error, mut requests) = (Some(error), 0);
+        let sent = send_parts(&targets(25_000), &AtomicBool::default(), |part, _| {
+            requests += 1;
+            if requests == which {
                 return Err(error.take().unwrap());
             }
-            Ok(())
+            Ok(Response::Gathered { count: part.len() })
         });
         crate::cli::message(&sent.unwrap_err())
     }
 
     #[test]
-    fn who_is_stopped_half_way_says_how_far_it_came() {
-        assert_eq!(
-            third_part_fails(Failure::new(FailureCode::Failed, "the disk is full").into()),
-            "20,000 of 25,000 entries are in; run it again to add the rest: the disk is full"
-        );
-        let lost = third_part_fails(ClientError::Lost {
-            path: "/run/x".into(),
-            source: std::io::ErrorKind::UnexpectedEof.into(),
+    fn parts_follow_one_another_and_the_last_one_is_answered() {
+        let mut places = Vec::new();
+        let answer = send_parts(&targets(25_000), &AtomicBool::default(), |part, place| {
+            places.push((part.len(), place.before, place.more));
+            Ok(Response::end(part.len()))
         });
-        assert!(lost.starts_with("at least 20,000 of 25,000"), "{lost}");
+        assert_eq!(answer.unwrap(), Response::end(5_000));
+        let expected = [
+            (10_000, 0, true),
+            (10_000, 10_000, true),
+            (5_000, 20_000, false),
+        ];
+        assert_eq!(places, expected);
     }
 
     #[test]
-    fn who_is_refused_at_once_hears_why_only() {
-        let refused = send_until(&targets(25_000), WORDS, &AtomicBool::default(), |_| {
-            Err(Failure::new(FailureCode::Refused, "protected").into())
-        });
-        assert_eq!(crate::cli::message(&refused.unwrap_err()), "protected");
+    fn who_is_refused_hears_why_only() {
+        assert_eq!(said_when(3, full()), "the disk is full");
+    }
+
+    #[test]
+    fn before_the_last_part_nothing_has_changed() {
+        let said = said_when(2, full());
+        assert_eq!(said, "nothing was changed: the disk is full");
+        let said = said_when(2, lost());
+        assert!(said.starts_with("nothing was changed: lost"), "{said}");
+    }
+
+    #[test]
+    fn who_hears_no_answer_to_the_last_part_is_told_to_look() {
+        let said = said_when(3, lost());
+        assert!(
+            said.starts_with(
+                "whether the 25,000 entries are in force is not known; run it again: "
+            ),
+            "{said}"
+        );
     }
 
     #[test]
     fn an_interrupt_ends_it_between_two_parts() {
         let interrupted = AtomicBool::default();
-        let mut parts = 0;
-        let sent = send_until(&targets(25_000), WORDS, &interrupted, |_| {
-            parts += 1;
+        let mut requests = 0;
+        let sent = send_parts(&targets(25_000), &interrupted, |part, _| {
+            requests += 1;
             interrupted.store(true, Ordering::Relaxed);
-            Ok(())
+            Ok(Response::Gathered { count: part.len() })
         });
-        assert_eq!(
-            crate::cli::message(&sent.unwrap_err()),
-            "10,000 of 25,000 entries are in; run it again to add the rest: interrupted"
-        );
-        assert_eq!(parts, 1);
+        let said = crate::cli::message(&sent.unwrap_err());
+        assert_eq!(said, "interrupted; nothing was changed");
+        assert_eq!(requests, 1);
     }
 }

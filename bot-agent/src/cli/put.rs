@@ -16,6 +16,7 @@ use super::{
 use crate::{
     control::{
         client::Client,
+        network::NetworkView,
         protocol::{Put, Request, Response},
         view::{Changed, SHOWN_RULES},
     },
@@ -24,6 +25,7 @@ use crate::{
         duration::{self, DurationError},
         prefix::Prefix,
         rule::Scope,
+        subject::{Country, Subject},
         target::{Target, parse_list},
     },
 };
@@ -40,12 +42,17 @@ const WIDE_ENTRIES: usize = 1_000;
 )]
 #[derive(Args, Clone, Debug)]
 pub(super) struct PutArgs {
-    /// Addresses (192.0.2.7), networks (198.51.100.0/24) and ranges (192.0.2.7-192.0.2.19)
-    #[arg(value_name = "TARGET", required_unless_present = "from_file")]
+    /// Addresses (192.0.2.7), networks (198.51.100.0/24), ranges (192.0.2.7-192.0.2.19) and AS
+    /// numbers (AS64500)
+    #[arg(value_name = "TARGET", required_unless_present_any = ["from_file", "country"])]
     pub targets: Vec<String>,
 
-    /// Also every target in FILE, one a line; # and ; begin comments; - is standard input. A long
-    /// file is applied in parts of 10,000 entries, each of them as a whole or not at all
+    /// Also everything in a country, by the letters of ISO 3166; may be repeated
+    #[arg(long, value_name = "XX")]
+    pub country: Vec<Country>,
+
+    /// Also every target in FILE, one a line; # and ; begin comments; - is standard input. All of it
+    /// is applied, or nothing
     #[arg(long, short, value_name = "FILE")]
     pub from_file: Option<PathBuf>,
 
@@ -65,7 +72,8 @@ pub(super) struct PutArgs {
     #[arg(long, short = 'n')]
     pub dry_run: bool,
 
-    /// Also networks wider than /8 (IPv4) or /19 (IPv6), and addresses the agent protects
+    /// Also networks wider than /8 (IPv4) or /19 (IPv6), AS numbers and countries that are larger
+    /// still, and addresses the agent protects
     #[arg(long)]
     pub force: bool,
 
@@ -77,7 +85,7 @@ pub(super) struct PutArgs {
 /// Makes the rules; `request` says which kind.
 pub(super) fn run(
     args: &PutArgs,
-    (monitor, scope): (bool, Scope),
+    (monitor, scope): (bool, Option<Scope>),
     request: impl Fn(Put) -> Request,
     global: &Global,
     out: &mut dyn Write,
@@ -88,7 +96,7 @@ pub(super) fn run(
             .check_width(args.force)
             .map_err(|error| anyhow!("{error}; if that is meant, say so with --force"))?;
     }
-    let put = &|targets: &[Target], dry_run| {
+    let put = &|targets: &[Target], place: parts::Place, dry_run| {
         request(Put {
             targets: targets
                 .iter()
@@ -101,12 +109,17 @@ pub(super) fn run(
             scope,
             force: args.force,
             dry_run,
+            more: place.more,
+            before: place.before,
         })
     };
     let mut client = global.connect()?;
-    if is_wide(&targets) && !args.yes && !args.dry_run {
+    // How much an ASN or a country has, only the agent knows.
+    let wide = is_wide(&targets);
+    let named = targets.iter().any(|target| target.named().is_some());
+    if (wide || named) && !args.yes && !args.dry_run {
         let preview = send(&mut client, &targets, true, put)?;
-        if !confirmed(args, &preview)? {
+        if (wide || is_wide_of(&preview.networks)) && !confirmed(args, &preview)? {
             bail!("nothing was changed");
         }
     }
@@ -127,7 +140,10 @@ fn lifetime(text: &str) -> Result<Duration, String> {
 
 /// Every target named, from the command line and the file.
 pub(super) fn gather(args: &PutArgs) -> anyhow::Result<Vec<Target>> {
-    gather_from(&args.targets, args.from_file.as_deref())
+    let mut targets = gather_from(&args.targets, args.from_file.as_deref())?;
+    let countries = args.country.iter().copied().map(Subject::Country);
+    targets.extend(countries.map(Target::from));
+    Ok(targets)
 }
 
 /// Every target named, in order.
@@ -174,6 +190,15 @@ pub(super) fn is_wide(targets: &[Target]) -> bool {
     entries > WIDE_ENTRIES || units >= WIDE_UNITS
 }
 
+/// The same for ASNs and countries.
+fn is_wide_of(networks: &[NetworkView]) -> bool {
+    let units = networks.iter().map(|network| {
+        let v6 = network.addresses_v6 >> 64;
+        network.addresses_v4.saturating_add(v6)
+    });
+    networks.len() >= SHOWN_RULES || units.fold(0, u128::saturating_add) >= WIDE_UNITS
+}
+
 fn units_of(prefix: Prefix) -> u128 {
     if prefix.is_v4() {
         prefix.size()
@@ -199,40 +224,20 @@ fn confirmed(args: &PutArgs, preview: &Changed) -> anyhow::Result<bool> {
     ))
 }
 
-/// Sends the targets and sums the answers up.
+/// Sends the targets; `request` makes one of some of them.
 fn send(
     client: &mut Client,
     targets: &[Target],
     dry_run: bool,
-    request: impl Fn(&[Target], bool) -> Request,
+    request: impl Fn(&[Target], parts::Place, bool) -> Request,
 ) -> anyhow::Result<Changed> {
-    let mut sum = Changed::default();
-    let words = (!dry_run).then_some(("in", "to add the rest"));
-    parts::send(targets, words, |part| {
-        let answer = client.call(&request(part, dry_run))?;
-        let Response::Changed(changed) = answer else {
-            return Err(client.unexpected(&answer));
-        };
-        add(&mut sum, *changed);
-        Ok(())
+    let answer = parts::send(client, targets, !dry_run, |part, place| {
+        request(part, place, dry_run)
     })?;
-    Ok(sum)
-}
-
-fn add(sum: &mut Changed, part: Changed) {
-    sum.dry_run |= part.dry_run;
-    sum.added += part.added;
-    sum.replaced += part.replaced;
-    sum.addresses = sum.addresses.saturating_add(part.addresses);
-    sum.exempt = sum.exempt.saturating_add(part.exempt);
-    for (all, new) in [
-        (&mut sum.exempt_by, part.exempt_by),
-        (&mut sum.protected, part.protected),
-        (&mut sum.rules, part.rules),
-    ] {
-        all.extend(new);
-        all.truncate(SHOWN_RULES);
-    }
+    let Response::Changed(changed) = answer else {
+        return Err(client.unexpected(&answer).into());
+    };
+    Ok(*changed)
 }
 
 fn show_changed(changed: &Changed, output: Output, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -241,7 +246,7 @@ fn show_changed(changed: &Changed, output: Output, out: &mut dyn Write) -> anyho
         Output::Json => show::json(changed, out)?,
         Output::Raw => {
             for rule in &changed.rules {
-                writeln!(out, "{}\t{}", rule.rule.0, rule.prefix)?;
+                writeln!(out, "{}\t{}", rule.rule.0, rule.subject)?;
             }
         }
     }

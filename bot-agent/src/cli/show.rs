@@ -7,15 +7,19 @@
 )]
 
 mod changes;
+mod networks;
 mod state;
+mod table;
 
 use std::{io::Write, time::Duration};
 
 use serde::Serialize;
 
 pub(super) use self::{
-    changes::{changed, preview, taken},
+    changes::{changed, imported, preview, taken},
+    networks::{address, address_raw, database, file, network, network_raw},
     state::{check, effect_word, event_raw, interface, status, status_raw},
+    table::{rule_row, rule_table, summary, summary_raw},
 };
 use crate::{
     control::{
@@ -81,7 +85,7 @@ pub(super) fn rule(rule: &RuleView) -> String {
         "{} {} {}{}, {}",
         rule.rule,
         action(rule.action),
-        rule.prefix,
+        rule.subject,
         qualities(rule),
         lifetime(rule)
     );
@@ -102,7 +106,7 @@ pub(super) fn rule_raw(rule: &RuleView) -> String {
     format!(
         "{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}",
         rule.rule.0,
-        rule.prefix,
+        rule.subject,
         action(rule.action),
         scope(rule.scope),
         left.unwrap_or_default(),
@@ -110,27 +114,6 @@ pub(super) fn rule_raw(rule: &RuleView) -> String {
         Safe(&rule.origin),
         Safe(&rule.reason)
     )
-}
-
-/// A table with a heading.
-pub(super) fn rule_table(rules: &[RuleView]) -> String {
-    let heading = [
-        "RULE", "ACTION", "PREFIX", "ENDS", "PACKETS", "ORIGIN", "REASON",
-    ];
-    let mut rows = vec![heading.map(String::from)];
-    rows.extend(rules.iter().map(|rule| {
-        [
-            rule.rule.to_string(),
-            format!("{}{}", action(rule.action), qualities(rule)),
-            rule.prefix.to_string(),
-            rule.remaining_seconds.map_or("never".into(), seconds),
-            rule.hits
-                .map_or(String::new(), |hits| hits.packets.to_string()),
-            Safe(&rule.origin).to_string(),
-            Safe(&rule.reason).to_string(),
-        ]
-    }));
-    table(&rows)
 }
 
 fn action(action: RuleAction) -> &'static str {
@@ -193,25 +176,6 @@ fn counted(family: &str, name: &str, hits: HitsView) -> String {
 }
 
 /// Columns as wide as their widest cell, two spaces apart, nothing behind the last.
-fn table<const COLUMNS: usize>(rows: &[[String; COLUMNS]]) -> String {
-    let mut widths = [0; COLUMNS];
-    for row in rows {
-        for (width, cell) in widths.iter_mut().zip(row) {
-            *width = (*width).max(cell.chars().count());
-        }
-    }
-    let mut text = String::new();
-    for row in rows {
-        let mut line = String::new();
-        for (cell, width) in row.iter().zip(widths) {
-            line.push_str(&format!("{cell:<width$}  "));
-        }
-        text.push_str(line.trim_end());
-        text.push('\n');
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
@@ -226,7 +190,7 @@ mod tests {
         RuleView {
             rule: RuleId(id),
             action: RuleAction::Block,
-            prefix: prefix.parse().unwrap(),
+            subject: prefix.parse().unwrap(),
             scope: Scope::All,
             monitor: false,
             forced: false,
@@ -331,6 +295,9 @@ mod tests {
                 allow: 1,
                 protected: None,
             }),
+            table: None,
+            lists: Vec::new(),
+            asn: None,
             counters: BTreeMap::new(),
             ports: None,
             notes: Vec::new(),
@@ -346,7 +313,12 @@ mod tests {
 
     #[test]
     fn tables_line_up() {
-        let text = rule_table(&[view(1, "10.0.0.0/8"), view(222, "::1")]);
+        let (mut table, mut out) = (rule_table(), Vec::new());
+        for view in [view(1, "10.0.0.0/8"), view(222, "::1")] {
+            table.row(rule_row(&view), &mut out).unwrap();
+        }
+        assert_eq!(table.end(&mut out).unwrap(), 2);
+        let text = String::from_utf8(out).unwrap();
         let columns: Vec<usize> = text
             .lines()
             .map(|line| {

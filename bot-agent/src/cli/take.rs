@@ -14,21 +14,29 @@ use super::{
 use crate::{
     control::{
         protocol::{Request, Response, Take},
-        view::{SHOWN_RULES, Taken},
+        view::Taken,
     },
     exit_code::ExitCode,
+    rules::{
+        subject::{Country, Subject},
+        target::Target,
+    },
     wording::many_of,
 };
 
 /// Options of commands that take rules back.
 #[derive(Args, Clone, Debug)]
 pub(super) struct TakeArgs {
-    /// Addresses, networks and ranges, as they were given
-    #[arg(value_name = "TARGET", required_unless_present = "from_file")]
+    /// Addresses, networks, ranges and AS numbers, as they were given
+    #[arg(value_name = "TARGET", required_unless_present_any = ["from_file", "country"])]
     pub targets: Vec<String>,
 
-    /// Also every target in FILE, one a line; # and ; begin comments; - is standard input. A long
-    /// file is applied in parts of 10,000 entries, each of them as a whole or not at all
+    /// Also the rule about a country, by the letters of ISO 3166; may be repeated
+    #[arg(long, value_name = "XX")]
+    pub country: Vec<Country>,
+
+    /// Also every target in FILE, one a line; # and ; begin comments; - is standard input. All of it
+    /// is applied, or nothing
     #[arg(long, short, value_name = "FILE")]
     pub from_file: Option<PathBuf>,
 
@@ -44,47 +52,49 @@ pub(super) fn run(
     global: &Global,
     out: &mut dyn Write,
 ) -> anyhow::Result<Taken> {
-    let targets = gather_from(&args.targets, args.from_file.as_deref())?;
+    let mut targets = gather_from(&args.targets, args.from_file.as_deref())?;
+    let countries = args.country.iter().copied().map(Subject::Country);
+    targets.extend(countries.map(Target::from));
     let mut client = global.connect()?;
-    let mut sum = Taken::default();
-    let words = (!args.dry_run).then_some(("removed", "to remove the rest"));
-    parts::send(&targets, words, |part| {
+    let answer = parts::send(&mut client, &targets, !args.dry_run, |part, place| {
         let targets = part.iter().map(|target| target.given().to_owned());
-        let answer = client.call(&request(Take {
+        request(Take {
             targets: targets.collect(),
             dry_run: args.dry_run,
-        }))?;
-        let Response::Taken(taken) = answer else {
-            return Err(client.unexpected(&answer));
-        };
-        add(&mut sum, *taken);
-        Ok(())
+            more: place.more,
+            before: place.before,
+        })
     })?;
+    let Response::Taken(taken) = answer else {
+        return Err(client.unexpected(&answer).into());
+    };
+    let taken = *taken;
     match global.output {
         // Targets without a rule are told as an error.
-        Output::Human if sum.removed == 0 && sum.still.is_empty() => {}
-        Output::Human => writeln!(out, "{}", show::taken(&sum))?,
-        Output::Json => show::json(&sum, out)?,
+        Output::Human if taken.removed == 0 && taken.still.is_empty() => {}
+        Output::Human => writeln!(out, "{}", show::taken(&taken))?,
+        Output::Json => show::json(&taken, out)?,
         Output::Raw => {
-            for rule in &sum.rules {
-                writeln!(out, "{}\t{}", rule.rule.0, rule.prefix)?;
+            for rule in &taken.rules {
+                writeln!(out, "{}\t{}", rule.rule.0, rule.subject)?;
             }
         }
     }
     out.flush()?;
-    refuse_absent(&sum)?;
-    Ok(sum)
+    refuse_absent(&taken)?;
+    Ok(taken)
 }
 
 /// A target without a rule is probably a typo, which a script must notice.
 fn refuse_absent(taken: &Taken) -> anyhow::Result<()> {
     const NAMED: usize = 10;
-    let mut absent: Vec<String> = taken.absent().map(|prefix| prefix.to_string()).collect();
-    if absent.is_empty() {
+    if taken.absent == 0 {
         return Ok(());
     }
-    if let Some(more) = absent.len().checked_sub(NAMED).filter(|more| *more > 0) {
-        absent.truncate(NAMED);
+    let named = taken.absent_named().take(NAMED);
+    let mut absent: Vec<String> = named.map(|subject| subject.to_string()).collect();
+    let more = taken.absent.saturating_sub(absent.len());
+    if more > 0 {
         absent.push(many_of(more, "other"));
     }
     bail!("there is no such rule: {}", absent.join(", "))
@@ -97,13 +107,4 @@ pub(super) fn exit_code(taken: &Taken) -> ExitCode {
     } else {
         ExitCode::Blocked
     }
-}
-
-fn add(sum: &mut Taken, part: Taken) {
-    sum.dry_run |= part.dry_run;
-    sum.removed += part.removed;
-    sum.rules.extend(part.rules);
-    sum.rules.truncate(SHOWN_RULES);
-    sum.unknown.extend(part.unknown);
-    sum.still.extend(part.still);
 }

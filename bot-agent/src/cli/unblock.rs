@@ -13,6 +13,7 @@ use crate::{control::protocol::Request, exit_code::ExitCode};
 #[command(help_template = super::HELP, override_usage = "bot-agent unblock [OPTIONS] <TARGET>...", after_help = "\
 Examples:
   bot-agent unblock 198.51.100.7
+  bot-agent unblock AS64500
   bot-agent list --blocks -o raw | cut -f2 | bot-agent unblock --from-file -")]
 pub(super) struct Args {
     #[command(flatten)]

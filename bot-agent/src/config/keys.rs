@@ -79,6 +79,33 @@ impl<'a> Keys<'a> {
         Ok(())
     }
 
+    /// One file, or a list of them; a list is appended to those of earlier layers.
+    pub(super) fn files(
+        &mut self,
+        key: &'static str,
+        field: impl Fn(&'a Raw) -> &'a Field<WordOr<Spanned<String>>>,
+        into: &mut Vec<PathBuf>,
+    ) -> Result<(), ConfigError> {
+        let Some((value, place)) = self.layers.word_or(field) else {
+            return Ok(());
+        };
+        let files = match value {
+            WordOr::Word(file) => vec![file],
+            WordOr::List(files) => files.into_iter().map(Spanned::into_inner).collect(),
+        };
+        for file in files {
+            let path = PathBuf::from(&file);
+            if !path.is_absolute() {
+                return Err(wrong(key, &place, format!("`{file}` is no absolute path")));
+            }
+            if !into.contains(&path) {
+                into.push(path);
+            }
+        }
+        self.places.insert(key, place);
+        Ok(())
+    }
+
     pub(super) fn number<N: TryFrom<u64>>(
         &mut self,
         key: &'static str,
@@ -183,6 +210,10 @@ impl<'a> Keys<'a> {
             let target: Target = word
                 .parse()
                 .map_err(|error| wrong("addresses", &place, error))?;
+            if let Some(named) = target.named() {
+                let message = format!("`{named}` is no address; only addresses can be protected");
+                return Err(wrong("addresses", &place, message));
+            }
             into.extend(target.prefixes());
             self.places.insert("protect.addresses", place);
         }

@@ -6,6 +6,7 @@
 mod error;
 mod keys;
 mod layers;
+mod lists;
 mod raw;
 mod resolve;
 mod show;
@@ -24,6 +25,7 @@ use std::{
 pub use self::{
     error::ConfigError,
     layers::{Place, Places},
+    lists::{List, ListAction},
     raw::{LogFormat, LogLevel, Start, XdpMode},
     show::show,
 };
@@ -52,6 +54,9 @@ pub struct Config {
     pub hello: Hello,
     /// What stays reachable.
     pub protect: Protect,
+    /// `[asn] database`: files that say who has which addresses; of two that disagree, the earlier
+    /// is believed.
+    pub asn_databases: Vec<PathBuf>,
     /// Sizes of the kernel's tables.
     pub tables: Tables,
     /// Drop reports.
@@ -62,8 +67,10 @@ pub struct Config {
     pub block_duration: Duration,
     /// `[debug] kernel_log`: the program's own debug channel.
     pub kernel_log: bool,
-    /// The `[[rule]]`s, one draft for each prefix; of two for the same prefix and action, the later.
+    /// The `[[rule]]`s, one draft for each subject; of two for the same subject and action, the later.
     pub rules: Vec<Draft>,
+    /// The `[[list]]`s.
+    pub lists: Vec<List>,
 }
 
 /// `[agent]`

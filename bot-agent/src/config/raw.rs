@@ -29,12 +29,14 @@ table!(Raw {
     services: Services,
     hello: Hello,
     protect: Protect,
+    asn: Asn,
     tables: Tables,
     reports: Reports,
     log: Log,
     block: Block,
     debug: Debug,
     rule: Vec<Spanned<Rule>>,
+    list: Vec<Spanned<List>>,
 });
 
 table!(Agent {
@@ -73,6 +75,10 @@ table!(Hello {
 table!(Protect {
     failsafe_ports: Field<WordOr<u16>>,
     addresses: Field<Vec<Spanned<String>>>,
+});
+
+table!(Asn {
+    database: Field<WordOr<Spanned<String>>>,
 });
 
 table!(Tables {
@@ -115,6 +121,28 @@ pub(super) struct Rule {
     pub(super) force: Field<bool>,
     #[serde(default)]
     pub(super) reason: Option<String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct List {
+    pub(super) name: Spanned<String>,
+    pub(super) file: Spanned<String>,
+    pub(super) action: Spanned<ListAction>,
+    #[serde(default)]
+    pub(super) scope: Field<Scope>,
+}
+
+/// What happens to sources that a list names.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ListAction {
+    /// They are exempt from lists that block, and from ASN and country rules.
+    Allow,
+    /// They are dropped.
+    Block,
+    /// They are counted and reported, as what would be dropped.
+    Monitor,
 }
 
 /// The mode at start.

@@ -7,6 +7,7 @@ use super::{
     error::ConfigError,
     keys::{Keys, wrong},
     layers::{Layers, Places},
+    lists,
     raw::{LogFormat, LogLevel, Start, XdpMode},
     standing,
 };
@@ -45,6 +46,7 @@ pub(super) fn defaults() -> Config {
             failsafe_ports: Ports::Auto,
             addresses: Vec::new(),
         },
+        asn_databases: Vec::new(),
         tables: Tables {
             prefixes: 1_000_000,
             verdicts: 65_536,
@@ -64,6 +66,7 @@ pub(super) fn defaults() -> Config {
         block_duration: Duration::from_hours(4),
         kernel_log: false,
         rules: Vec::new(),
+        lists: Vec::new(),
     }
 }
 
@@ -78,6 +81,11 @@ pub(super) fn resolve(layers: &Layers) -> Result<(Config, Places), ConfigError> 
     };
     agent(&mut keys, &mut config)?;
     packets(&mut keys, &mut config)?;
+    keys.files(
+        "asn.database",
+        |r| &r.asn.database,
+        &mut config.asn_databases,
+    )?;
     sizes(&mut keys, &mut config)?;
     log(&mut keys, &mut config.log)?;
     if let Some((text, place)) = keys.take("block.default_duration", |r| &r.block.default_duration)
@@ -90,7 +98,8 @@ pub(super) fn resolve(layers: &Layers) -> Result<(Config, Places), ConfigError> 
         |r| &r.debug.kernel_log,
         &mut config.kernel_log,
     );
-    config.rules = standing::rules(layers)?;
+    config.rules = standing::rules(layers, !config.asn_databases.is_empty())?;
+    config.lists = lists::lists(layers)?;
     Ok((config, keys.places))
 }
 

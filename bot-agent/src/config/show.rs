@@ -5,13 +5,13 @@ use std::{collections::BTreeSet, fmt};
 use serde::Serialize;
 use toml::Value;
 
-use super::{Config, HelloPorts, Places, Ports};
+use super::{Config, HelloPorts, List, ListAction, Places, Ports};
 use crate::rules::{
     duration,
     rule::{Draft, RuleAction},
 };
 
-/// Every key besides those of `[[rule]]`, in the order in which they are shown.
+/// Every key besides those of `[[rule]]` and `[[list]]`, in the order in which they are shown.
 pub(super) const KEYS: &[(&str, &str)] = &[
     ("agent", "interfaces"),
     ("agent", "user"),
@@ -30,6 +30,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("hello", "ring_bytes"),
     ("protect", "failsafe_ports"),
     ("protect", "addresses"),
+    ("asn", "database"),
     ("tables", "prefixes"),
     ("tables", "verdicts"),
     ("reports", "per_second"),
@@ -74,6 +75,12 @@ impl fmt::Display for Shown<'_> {
                 writeln!(f, "{key} = {value}")?;
             }
         }
+        for list in &self.config.lists {
+            writeln!(f, "\n[[list]]")?;
+            for (key, value) in list_values(list) {
+                writeln!(f, "{key} = {value}")?;
+            }
+        }
         Ok(())
     }
 }
@@ -88,12 +95,14 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
         services,
         hello,
         protect,
+        asn_databases,
         tables,
         reports,
         log,
         block_duration,
         kernel_log,
         rules: _,
+        lists: _,
     } = config;
     let log_file = log.file.as_ref().map(|file| file.display().to_string());
     [
@@ -117,6 +126,7 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
         Value::from(hello.ring_bytes),
         ports(&protect.failsafe_ports),
         word_list(protect.addresses.iter().map(ToString::to_string)),
+        word_list(asn_databases.iter().map(|path| path.display().to_string())),
         Value::from(tables.prefixes),
         Value::from(tables.verdicts),
         Value::from(reports.per_second),
@@ -132,10 +142,22 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
     ]
 }
 
+fn list_values(list: &List) -> Vec<(&'static str, Value)> {
+    let mut values = vec![
+        ("name", Value::from(list.name.as_str())),
+        ("file", Value::from(list.file.display().to_string())),
+        ("action", word(&list.action)),
+    ];
+    if list.action != ListAction::Allow {
+        values.push(("scope", word(&list.scope)));
+    }
+    values
+}
+
 fn rule_values(rule: &Draft) -> Vec<(&'static str, Value)> {
     let mut values = vec![
         ("action", word(&rule.action)),
-        ("source", Value::from(rule.prefix.to_string())),
+        ("source", Value::from(rule.subject.to_string())),
     ];
     if rule.action == RuleAction::Block {
         values.push(("scope", word(&rule.scope)));

@@ -11,18 +11,19 @@ use super::{
     raw::{self, WordOr},
 };
 use crate::rules::{
-    prefix::Prefix,
     rule::{Draft, Origin, RuleAction, Scope},
+    subject::Subject,
     target::Target,
 };
 
-/// One draft for each prefix of each rule; of two for the same prefix and action, the later.
-pub(super) fn rules(layers: &Layers) -> Result<Vec<Draft>, ConfigError> {
-    let mut rules: BTreeMap<(Prefix, bool), (usize, Draft)> = BTreeMap::new();
+/// One draft for each subject of each rule; of two for the same subject and action, the later.
+/// Rules about ASNs and countries need a `database`.
+pub(super) fn rules(layers: &Layers, database: bool) -> Result<Vec<Draft>, ConfigError> {
+    let mut rules: BTreeMap<(Subject, bool), (usize, Draft)> = BTreeMap::new();
     for (index, (rule, place, lines)) in layers.entries(|raw| &raw.rule).enumerate() {
-        for draft in drafts(rule, &place, lines)? {
+        for draft in drafts(rule, &place, lines, database)? {
             let blocks = draft.action == RuleAction::Block;
-            rules.insert((draft.prefix, blocks), (index, draft));
+            rules.insert((draft.subject, blocks), (index, draft));
         }
     }
     let mut rules: Vec<(usize, Draft)> = rules.into_values().collect();
@@ -30,8 +31,13 @@ pub(super) fn rules(layers: &Layers) -> Result<Vec<Draft>, ConfigError> {
     Ok(rules.into_iter().map(|(_, draft)| draft).collect())
 }
 
-/// One draft for each prefix that a rule names.
-fn drafts(rule: &raw::Rule, place: &Place, lines: Lines<'_>) -> Result<Vec<Draft>, ConfigError> {
+/// One draft for each subject that a rule names.
+fn drafts(
+    rule: &raw::Rule,
+    place: &Place,
+    lines: Lines<'_>,
+    database: bool,
+) -> Result<Vec<Draft>, ConfigError> {
     let action = *rule.action.get_ref();
     if action == RuleAction::Allow {
         let meaningless = [
@@ -72,20 +78,23 @@ fn drafts(rule: &raw::Rule, place: &Place, lines: Lines<'_>) -> Result<Vec<Draft
             .check_width(force)
             .map_err(|error| format!("{error}; if that is meant, say so with force = true"))
             .map_err(|error| wrong("source", &place, error))?;
-        drafts.extend(target.prefixes().iter().map(|prefix| {
-            Draft {
-                prefix: *prefix,
-                action,
-                scope: rule
-                    .scope
-                    .as_ref()
-                    .map_or(Scope::All, |scope| *scope.get_ref()),
-                monitor: set(&rule.monitor),
-                forced: force,
-                deadline: None,
-                reason: rule.reason.clone().unwrap_or_default(),
-                origin: Origin::Config,
-            }
+        if let Some(named) = target.named().filter(|_| !database) {
+            let message = format!("`{named}` needs a database: set `database` in [asn]");
+            return Err(wrong("source", &place, message));
+        }
+        let scope = rule.scope.as_ref().map(|scope| *scope.get_ref());
+        drafts.extend(target.subjects().map(|subject| Draft {
+            subject,
+            action,
+            scope: match action {
+                RuleAction::Allow => Scope::All,
+                RuleAction::Block => scope.unwrap_or(subject.default_scope()),
+            },
+            monitor: set(&rule.monitor),
+            forced: force,
+            deadline: None,
+            reason: rule.reason.clone().unwrap_or_default(),
+            origin: Origin::Config,
         }));
     }
     Ok(drafts)

@@ -34,12 +34,13 @@ fn the_example_says_the_defaults_as_it_is_and_uncommented() {
     assert_eq!(parse("").unwrap(), Config::default());
     assert_eq!(parse(EXAMPLE).unwrap(), Config::default());
     let all = parse(&uncommented()).unwrap();
-    assert_eq!(all.rules.len(), 3);
-    let without_rules = Config {
+    assert_eq!((all.rules.len(), all.lists.len()), (3, 1));
+    let without_rules_and_lists = Config {
         rules: Vec::new(),
+        lists: Vec::new(),
         ..all
     };
-    assert_eq!(without_rules, Config::default());
+    assert_eq!(without_rules_and_lists, Config::default());
 }
 
 #[test]
@@ -58,7 +59,7 @@ fn the_example_and_the_document_have_every_key() {
     let known: Vec<_> = known.collect();
     let standing: Vec<_> = found
         .iter()
-        .filter(|(table, _)| table != "rule")
+        .filter(|(table, _)| table != "rule" && table != "list")
         .cloned()
         .collect();
     assert_eq!(standing, known);
@@ -68,9 +69,15 @@ fn the_example_and_the_document_have_every_key() {
             "{key}"
         );
     }
+    for key in ["name", "file", "action", "scope"] {
+        assert!(
+            found.contains(&("list".to_owned(), key.to_owned())),
+            "{key}"
+        );
+    }
     for (table, key) in found {
-        let header = if table == "rule" {
-            "## [[rule]]".to_owned()
+        let header = if table == "rule" || table == "list" {
+            format!("## [[{table}]]")
         } else {
             format!("## [{table}]")
         };
@@ -94,8 +101,10 @@ fn the_document_and_the_example_state_the_same_defaults() {
             (key.chars().all(|c| c.is_ascii_lowercase() || c == '_')).then_some((value, key))
         })
     {
-        let in_rule = ["action", "source", "scope", "monitor", "force", "reason"].contains(&key);
-        if !in_rule && key != "socket" {
+        let of_many = [
+            "action", "file", "force", "monitor", "name", "reason", "scope", "source",
+        ];
+        if !of_many.contains(&key) && key != "socket" {
             let row = format!("| `{key}` | `{line}` |");
             assert!(
                 DOCUMENT.contains(&row),
@@ -255,7 +264,7 @@ fn rules_become_drafts() {
     let prefixes: Vec<String> = config
         .rules
         .iter()
-        .map(|rule| rule.prefix.to_string())
+        .map(|rule| rule.subject.to_string())
         .collect();
     assert_eq!(prefixes, ["192.0.2.0/31", "192.0.2.2"]);
     for rule in &config.rules {
@@ -268,12 +277,62 @@ fn rules_become_drafts() {
 }
 
 #[test]
+fn one_database_or_several() {
+    let paths = |files: &[(&str, &str)]| {
+        let databases = layered(files).unwrap().asn_databases;
+        let texts = databases.iter().map(|path| path.display().to_string());
+        texts.collect::<Vec<_>>()
+    };
+    let one = ("a.toml", "[asn]\ndatabase = \"/a\"\n");
+    let two = ("b.toml", "[asn]\ndatabase = [\"/b\", \"/c\", \"/b\"]\n");
+    let more = ("c.toml", "[asn]\ndatabase = [\"/d\", \"/c\"]\n");
+    assert_eq!(paths(&[one]), ["/a"]);
+    assert_eq!(paths(&[one, two]), ["/b", "/c"]);
+    assert_eq!(paths(&[two, more]), ["/b", "/c", "/d"]);
+    assert_eq!(paths(&[two, one]), ["/a"]);
+    assert_eq!(
+        refusal("[asn]\ndatabase = [\"asn.csv\"]\n"),
+        "bot-agent.toml:2: database: `asn.csv` is no absolute path"
+    );
+}
+
+#[test]
+fn rules_may_name_asns_and_countries() {
+    let config = parse(
+        "[asn]\ndatabase = \"/var/lib/asn.csv\"\n\
+         [[rule]]\naction = \"block\"\nsource = [\"AS64500\", \"country:DE\", \"192.0.2.1\"]\n\
+         [[rule]]\naction = \"block\"\nsource = \"AS64501\"\nscope = \"all\"\n\
+         [[rule]]\naction = \"allow\"\nsource = \"AS64502\"\n",
+    )
+    .unwrap();
+    let rules = config.rules.iter();
+    let rules = rules.map(|rule| (rule.subject.to_string(), rule.scope));
+    let expected = [
+        ("192.0.2.1", Scope::All),
+        ("AS64500", Scope::Services),
+        ("country:DE", Scope::Services),
+        ("AS64501", Scope::All),
+        ("AS64502", Scope::All),
+    ];
+    assert!(rules.eq(expected.map(|(text, scope)| (text.to_owned(), scope))));
+    assert_eq!(
+        refusal("[[rule]]\naction = \"block\"\nsource = \"AS64500\"\n"),
+        "bot-agent.toml:3: source: `AS64500` needs a database: set `database` in [asn]"
+    );
+    assert_eq!(
+        refusal("[protect]\naddresses = [\"AS64500\"]\n"),
+        "bot-agent.toml:2: addresses: `AS64500` is no address; only addresses can be protected"
+    );
+}
+
+#[test]
 fn bad_rules_are_refused_with_their_line() {
     let rule = |rest: &str| refusal(&format!("[[rule]]\naction = \"block\"\n{rest}\n"));
     assert_eq!(
         rule("source = [\"192.0.2.1\",\n  \"nonsense\"]"),
         "bot-agent.toml:4: source: `nonsense` is neither an address nor a CIDR nor a range \
-         (like 192.0.2.7, 198.51.100.0/24, 192.0.2.7-192.0.2.19 or 2001:db8::/32)"
+         nor an AS number (like 192.0.2.7, 198.51.100.0/24, 192.0.2.7-192.0.2.19, 2001:db8::/32 \
+         or AS64500)"
     );
     assert_eq!(
         rule("source = \"0.0.0.0/0\""),

@@ -16,6 +16,8 @@ use super::protocol::{Failure, FailureCode, Request, Response};
 
 /// How long an answer may take. Commands wait for the disk (fsync), so this is generous.
 const ANSWER: Duration = Duration::from_mins(1);
+/// How long the answer to a request of a million rules may take.
+const PATIENT: Duration = Duration::from_mins(15);
 /// How long an agent may stay silent before an emergency goes on without it.
 pub const SILENT: Duration = Duration::from_secs(2);
 /// How long an agent that answers may take for what is asked in an emergency.
@@ -176,6 +178,12 @@ impl Client {
     /// The same, and a full house is an error at once.
     pub fn call_once(&mut self, request: &Request) -> Result<Response, ClientError> {
         self.ask_once(request, &mut |_| Ok(()))
+    }
+
+    /// Waits longer from now on: for an answer that takes the agent a while.
+    pub fn be_patient(&mut self) -> Result<(), ClientError> {
+        let result = self.stream.get_ref().set_read_timeout(Some(PATIENT));
+        result.map_err(|source| self.lost(source))
     }
 
     /// Waits without limit from now on (following).

@@ -4,7 +4,10 @@
 //! item lines and exactly one final line. `docs/control.md` is the reference.
 
 pub mod client;
+mod gather;
 pub mod line;
+pub mod list;
+pub mod network;
 mod places;
 pub mod protocol;
 pub mod server;

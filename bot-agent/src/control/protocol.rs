@@ -7,13 +7,18 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::view::{Changed, Check, Interface, ModeView, RuleView, Status, Taken};
+pub use super::list::List;
+use super::{
+    list::Summary,
+    network::{AddressFacts, NetworkFacts},
+    view::{Changed, Check, Imported, Interface, ModeView, RuleView, Status, Taken},
+};
 pub use crate::rules::mode::Mode;
 use crate::{
     event::{Event, filter::Filter},
     rules::{
-        prefix::Prefix,
-        rule::{RuleAction, Scope},
+        record::Record,
+        rule::{RuleId, Scope},
     },
 };
 
@@ -23,7 +28,8 @@ pub const PROTOCOL_VERSION: u32 = 1;
 /// Longest request line, bytes.
 pub const MAX_REQUEST: usize = 1 << 20;
 
-/// Targets that a client puts into one request: any of them fits [`MAX_REQUEST`].
+/// Targets that a client puts into one request, or one part of it: any of them fits
+/// [`MAX_REQUEST`].
 pub const MAX_TARGETS: usize = 10_000;
 
 /// What a client asks for; the field `command` names the variant.
@@ -32,6 +38,11 @@ pub const MAX_TARGETS: usize = 10_000;
 pub enum Request {
     /// Make allow rules.
     Allow(Put),
+    /// Who has an address, or what an ASN or a country has.
+    Asn {
+        /// An address, an ASN (`AS64500`) or a country (`country:DE`).
+        of: String,
+    },
     /// Filter an interface.
     Attach {
         /// Its name.
@@ -70,7 +81,9 @@ pub enum Request {
         #[serde(default)]
         iface: Option<String>,
     },
-    /// Rules, one `rule` line each, then `end`.
+    /// Make rules that were exported.
+    Import(Import),
+    /// Rules, one `rule` line each, then `end`; or `summary`.
     List(List),
     /// Events, one `event` line each, then `end` unless following.
     Logs(Logs),
@@ -105,7 +118,7 @@ pub enum Request {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Put {
-    /// Addresses, CIDRs and ranges `a-b`.
+    /// Addresses, CIDRs, ranges `a-b`, ASNs (`AS64500`) and countries (`country:DE`).
     pub targets: Vec<String>,
     /// For how long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -119,12 +132,37 @@ pub struct Put {
     /// Only count and report.
     #[serde(default, skip_serializing_if = "is_false")]
     pub monitor: bool,
-    /// Which packets.
-    #[serde(default = "scope_all")]
-    pub scope: Scope,
+    /// Which packets; nothing: all for addresses, services for ASNs and countries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<Scope>,
     /// Also protected addresses and very wide networks.
     #[serde(default, skip_serializing_if = "is_false")]
     pub force: bool,
+    /// Only say what would happen.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub dry_run: bool,
+    /// More targets follow in another request: these are only kept until then, or until the
+    /// connection ends. Of the other fields those of the last request count.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more: bool,
+    /// How many targets of the same list came in requests before; 0 begins another list.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub before: usize,
+}
+
+/// Rules to make as they were exported: all of them, or none.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct Import {
+    /// The rules.
+    pub rules: Vec<Record>,
+    /// More rules follow in another request: these are only kept until then, or until the
+    /// connection ends.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub more: bool,
+    /// How many rules of the same list came in requests before; 0 begins another list.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub before: usize,
     /// Only say what would happen.
     #[serde(default, skip_serializing_if = "is_false")]
     pub dry_run: bool,
@@ -134,26 +172,18 @@ pub struct Put {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(deny_unknown_fields)]
 pub struct Take {
-    /// Addresses, CIDRs and ranges, as the rules were made.
+    /// Addresses, CIDRs, ranges, ASNs and countries, as the rules were made.
     pub targets: Vec<String>,
     /// Only say what would happen.
     #[serde(default, skip_serializing_if = "is_false")]
     pub dry_run: bool,
-}
-
-/// Which rules to list.
-#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
-#[serde(deny_unknown_fields)]
-pub struct List {
-    /// Only these.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub action: Option<RuleAction>,
-    /// Only rules that overlap this.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub overlaps: Option<Prefix>,
-    /// Also what the agent protects by itself.
+    /// More targets follow in another request: these are only kept until then, or until the
+    /// connection ends. Of the other fields those of the last request count.
     #[serde(default, skip_serializing_if = "is_false")]
-    pub protected: bool,
+    pub more: bool,
+    /// How many targets of the same list came in requests before; 0 begins another list.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub before: usize,
 }
 
 /// Which events to show.
@@ -191,6 +221,8 @@ pub enum XdpMode {
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Response {
+    /// Who has an address.
+    Address(Box<AddressFacts>),
     /// Interfaces that are filtered now.
     Attached(Vec<Interface>),
     /// Rules were made, or would be.
@@ -201,13 +233,25 @@ pub enum Response {
     End {
         /// Items before this line.
         count: usize,
+        /// Rules may follow this one: it is the `after` of the next page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<RuleId>,
     },
     /// The request failed; nothing was changed unless the message says so.
     Error(Failure),
     /// An item: an event.
     Event(Box<Event>),
+    /// Part of a list is kept until the rest of it comes.
+    Gathered {
+        /// How many, together with those before.
+        count: usize,
+    },
+    /// Rules were imported, or would be.
+    Imported(Box<Imported>),
     /// The mode, after the change.
     Mode(ModeView),
+    /// What an ASN or a country has.
+    Network(Box<NetworkFacts>),
     /// Done; a sentence about it.
     Ok {
         /// The sentence.
@@ -217,6 +261,8 @@ pub enum Response {
     Rule(Box<RuleView>),
     /// The agent.
     Status(Box<Status>),
+    /// How many rules there are.
+    Summary(Summary),
     /// Rules were taken back, or would be.
     Taken(Box<Taken>),
     /// Versions.
@@ -283,6 +329,11 @@ impl Response {
         }
     }
 
+    /// The end of an answer of `count` items.
+    pub fn end(count: usize) -> Self {
+        Self::End { count, next: None }
+    }
+
     /// A failure.
     pub fn error(code: FailureCode, message: impl Into<String>) -> Self {
         Self::Error(Failure::new(code, message))
@@ -320,18 +371,25 @@ impl Version {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
-fn is_false(value: &bool) -> bool {
+pub(super) fn is_false(value: &bool) -> bool {
     !value
 }
 
-fn scope_all() -> Scope {
-    Scope::All
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(value: &usize) -> bool {
+    *value == 0
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::event::Kind;
+    use crate::{
+        control::list::{Family, OriginName},
+        event::Kind,
+        rules::rule::RuleAction,
+    };
+
+    const RECORD: &str = r#"{"prefix":"192.0.2.7","action":"block","scope":"all","monitor":false,"forced":false,"until":"2026-11-29T18:00:00Z","reason":"","origin":"operator","created":"2026-11-22T18:00:00Z","line":17}"#;
 
     fn parse(line: &str) -> Request {
         serde_json::from_str(line).unwrap()
@@ -354,18 +412,28 @@ mod tests {
                 permanent: false,
                 reason: "scraper".into(),
                 monitor: true,
-                scope: Scope::Services,
+                scope: Some(Scope::Services),
                 force: false,
                 dry_run: false,
+                more: false,
+                before: 0,
             }),
             r#"{"command":"block","targets":["198.51.100.0/24","2001:db8::1-2001:db8::9"],"seconds":14400,"reason":"scraper","monitor":true,"scope":"services"}"#,
+        );
+        is(
+            &Request::Asn {
+                of: "AS64500".into(),
+            },
+            r#"{"command":"asn","of":"AS64500"}"#,
         );
         is(
             &Request::Unblock(Take {
                 targets: vec!["198.51.100.7".into()],
                 dry_run: false,
+                more: true,
+                before: 10_000,
             }),
-            r#"{"command":"unblock","targets":["198.51.100.7"]}"#,
+            r#"{"command":"unblock","targets":["198.51.100.7"],"more":true,"before":10000}"#,
         );
         is(
             &Request::Check {
@@ -394,6 +462,27 @@ mod tests {
             r#"{"command":"logs","follow":true,"since_seconds":600,"filter":{"events":["hello","would_drop"],"src":"198.51.100.0/24","ja4":"t13*"}}"#,
         );
         is(
+            &Request::List(List {
+                action: Some(RuleAction::Block),
+                origin: Some(OriginName::Operator),
+                family: Some(Family::V6),
+                within: Some("2001:db8::/32".parse().unwrap()),
+                after: Some(RuleId(1_000)),
+                limit: Some(1_000),
+                ..List::default()
+            }),
+            r#"{"command":"list","action":"block","origin":"operator","family":6,"within":"2001:db8::/32","after":1000,"limit":1000}"#,
+        );
+        is(
+            &Request::Import(Import {
+                rules: vec![serde_json::from_str(RECORD).unwrap()],
+                more: true,
+                before: 4_000,
+                dry_run: false,
+            }),
+            &format!(r#"{{"command":"import","rules":[{RECORD}],"more":true,"before":4000}}"#),
+        );
+        is(
             &Request::Attach {
                 iface: "eth0".into(),
                 xdp: XdpMode::Native,
@@ -408,7 +497,7 @@ mod tests {
         let Request::Block(put) = parse(r#"{"command":"block","targets":["192.0.2.1"]}"#) else {
             panic!("no block request");
         };
-        assert_eq!(put.scope, Scope::All);
+        assert_eq!(put.scope, None);
         assert_eq!(
             (put.seconds, put.permanent, put.force),
             (None, false, false)
@@ -437,6 +526,8 @@ mod tests {
             (r#"{"command":"bloc","targets":[]}"#, "bloc"),
             (r#"{"command":"block","targets":[],"durtion":4}"#, "durtion"),
             (r#"{"command":"mode","sett":"enforce"}"#, "sett"),
+            (r#"{"command":"list","famly":4}"#, "famly"),
+            (r#"{"command":"import","rules":[],"dryrun":true}"#, "dryrun"),
             (r#"{"command":"logs","filter":{"source":"::1"}}"#, "source"),
             (r#"{"targets":[]}"#, "command"),
         ] {
@@ -452,7 +543,18 @@ mod tests {
                 Response::error(FailureCode::ForeignProgram, "eth0 is taken"),
                 r#"{"error":{"code":"foreign_program","message":"eth0 is taken"}}"#,
             ),
-            (Response::End { count: 3 }, r#"{"end":{"count":3}}"#),
+            (
+                Response::End {
+                    count: 1_000,
+                    next: Some(RuleId(1_017)),
+                },
+                r#"{"end":{"count":1000,"next":1017}}"#,
+            ),
+            (
+                Response::Gathered { count: 4_000 },
+                r#"{"gathered":{"count":4000}}"#,
+            ),
+            (Response::end(3), r#"{"end":{"count":3}}"#),
             (
                 Response::Ok {
                     message: "done".into(),

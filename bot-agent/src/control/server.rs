@@ -25,7 +25,9 @@ use tokio::{
 };
 
 use super::{
+    gather::{Added, Gathered, MAX_GATHERED, Room},
     line::{LineError, next_line},
+    list::{List, PAGE},
     places::{Place, Places},
     protocol::{FailureCode, MAX_REQUEST, Request, Response},
 };
@@ -87,6 +89,8 @@ pub struct Limits {
     pub stalled: Duration,
     /// [`MAX_CLIENTS`].
     pub clients: usize,
+    /// Bytes of unfinished requests that all clients together may have the agent keep.
+    pub gathered: usize,
 }
 
 impl Default for Limits {
@@ -95,6 +99,7 @@ impl Default for Limits {
             idle: IDLE,
             stalled: STALLED,
             clients: MAX_CLIENTS,
+            gathered: MAX_GATHERED,
         }
     }
 }
@@ -131,6 +136,7 @@ pub fn bind(path: &Path, owner: Option<Uid>, group: Option<Gid>) -> io::Result<S
 /// Serves until the receiver of `calls` is gone.
 pub async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>, limits: Limits) {
     let places = Places::new(limits.clients);
+    let room = Room::new(limits.gathered);
     let mut connection = 0;
     while !calls.is_closed() {
         let stream = match listener.accept().await {
@@ -160,6 +166,7 @@ pub async fn serve(listener: UnixListener, calls: mpsc::Sender<Call>, limits: Li
             calls: calls.clone(),
             limits,
             place,
+            gathered: Gathered::new(&room),
         };
         tokio::spawn(client.serve(stream));
     }
@@ -170,13 +177,14 @@ struct Client {
     calls: mpsc::Sender<Call>,
     limits: Limits,
     place: Place,
+    gathered: Gathered,
 }
 
 /// Why a connection ends. Nobody needs to know more: the client is gone or was told.
 struct Closed;
 
 impl Client {
-    async fn serve(self, stream: UnixStream) {
+    async fn serve(mut self, stream: UnixStream) {
         let (read, write) = stream.into_split();
         let mut reader = BufReader::new(read);
         let mut writer = Writer {
@@ -208,7 +216,10 @@ impl Client {
                 return writer.finish(&[busy(&self.limits)]).await;
             }
             let answered = match serde_json::from_slice(&line) {
-                Ok(request) => self.answer(request, &mut reader, &mut writer).await,
+                Ok(request) => match self.gathered.add(request, line.len()) {
+                    Added::Whole(request) => self.answer(request, &mut reader, &mut writer).await,
+                    Added::Answered(answer) => writer.lines(&[answer]).await,
+                },
                 Err(error) => {
                     let message = format!("no valid request: {error}");
                     writer
@@ -229,6 +240,47 @@ impl Client {
         reader: &mut BufReader<tokio::net::unix::OwnedReadHalf>,
         writer: &mut Writer,
     ) -> Result<(), Closed> {
+        if let Request::List(list) = &request
+            && list.limit.is_none()
+            && !list.summary
+        {
+            return self.whole_list(list, writer).await;
+        }
+        match self.ask(request).await? {
+            Answer::Lines(lines) => writer.lines(&lines).await,
+            Answer::Follow { past, live, filter } => {
+                writer.lines(&past).await?;
+                follow(live, &filter, reader, writer).await
+            }
+        }
+    }
+
+    /// A list without a limit, asked for page by page, each when the client has read the one
+    /// before: a million rules take no more memory than a thousand.
+    async fn whole_list(&self, list: &List, writer: &mut Writer) -> Result<(), Closed> {
+        let mut list = List {
+            limit: Some(PAGE),
+            ..list.clone()
+        };
+        let mut shown = 0;
+        loop {
+            let Answer::Lines(mut lines) = self.ask(Request::List(list.clone())).await? else {
+                return Err(Closed);
+            };
+            let end = lines.pop().ok_or(Closed)?;
+            let Response::End { count, next } = end else {
+                return writer.lines(&[end]).await;
+            };
+            writer.lines(&lines).await?;
+            shown += count;
+            if next.is_none() {
+                return writer.lines(&[Response::end(shown)]).await;
+            }
+            list.after = next;
+        }
+    }
+
+    async fn ask(&self, request: Request) -> Result<Answer, Closed> {
         let (reply, answer) = oneshot::channel();
         let call = Call {
             request,
@@ -236,13 +288,7 @@ impl Client {
             reply,
         };
         self.calls.send(call).await.map_err(|_| Closed)?;
-        match answer.await.map_err(|_| Closed)? {
-            Answer::Lines(lines) => writer.lines(&lines).await,
-            Answer::Follow { past, live, filter } => {
-                writer.lines(&past).await?;
-                follow(live, &filter, reader, writer).await
-            }
-        }
+        answer.await.map_err(|_| Closed)
     }
 }
 

@@ -10,8 +10,15 @@ use tokio::{
 
 use super::{
     client::{Client, ClientError},
-    protocol::{MAX_REQUEST, Request, Response},
+    protocol::{List, MAX_REQUEST, Request, Response},
     server::{Answer, Call, Limits, bind, serve, session_of},
+    view::RuleView,
+};
+use crate::rules::{
+    prefix::Prefix,
+    rule::{Origin, Rule, RuleAction, RuleId, Scope},
+    set::RuleSet,
+    time::{BootId, Now},
 };
 
 struct World {
@@ -227,6 +234,106 @@ async fn a_command_waits_for_a_place() {
             .send(Answer::Lines(vec![Response::Ok { message }])),
     );
     assert!(matches!(second.await.unwrap(), Ok(Response::Ok { .. })));
+}
+
+/// A server of `rules`; before each page one rule goes and one comes.
+fn start_with_rules(mut rules: RuleSet) -> (World, mpsc::UnboundedReceiver<List>) {
+    let (world, mut calls) = start_silent(Limits::default());
+    let (asked, received) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        let mut goes = 1..;
+        while let Some(call) = calls.recv().await {
+            let Request::List(list) = call.request else {
+                panic!("not asked for: {:?}", call.request);
+            };
+            let page = list.page(&rules);
+            let shown = page.rules.iter().map(|rule| RuleView::of(rule, now()));
+            let mut lines: Vec<Response> =
+                shown.map(|view| Response::Rule(Box::new(view))).collect();
+            lines.push(Response::End {
+                count: lines.len(),
+                next: page.next,
+            });
+            drop(call.reply.send(Answer::Lines(lines)));
+            asked.send(list).unwrap();
+            rules.remove(RuleId(goes.next().unwrap()));
+            let next = rules.next_id();
+            rules.insert(block(next), now());
+        }
+    });
+    (world, received)
+}
+
+fn now() -> Now {
+    Now {
+        wall: jiff::Timestamp::UNIX_EPOCH,
+        boot_ns: 1,
+        boot: BootId(1),
+    }
+}
+
+fn block(id: RuleId) -> Rule {
+    let address = std::net::Ipv4Addr::from(0x0a00_0000 + u32::try_from(id.0).unwrap());
+    Rule {
+        id,
+        subject: Prefix::host(address.into()).into(),
+        action: RuleAction::Block,
+        scope: Scope::All,
+        monitor: false,
+        forced: false,
+        deadline: None,
+        reason: String::new(),
+        origin: Origin::Operator,
+        created: now().wall,
+    }
+}
+
+#[tokio::test]
+async fn a_long_list_is_asked_for_in_pages_and_comes_as_one() {
+    let mut rules = RuleSet::default();
+    for id in 1..=3_500 {
+        rules.insert(block(RuleId(id)), now());
+    }
+    let (world, mut asked) = start_with_rules(rules);
+    let path = world.path.clone();
+    let shown = tokio::task::spawn_blocking(move || {
+        let mut ids = Vec::new();
+        let request = Request::List(List::default());
+        let end = Client::connect(&path)?.ask(&request, |item| {
+            let Response::Rule(rule) = item else {
+                panic!("{item:?} is no rule");
+            };
+            ids.push(rule.rule.0);
+            Ok(())
+        })?;
+        Ok::<_, ClientError>((ids, end))
+    });
+    let (ids, end) = shown.await.unwrap().unwrap();
+    // Rules 1, 2 and 3 went when they had been shown; what came meanwhile stands at the end.
+    assert_eq!(ids, (1..=3_503).collect::<Vec<_>>());
+    assert_eq!(end, Response::end(3_503));
+    let mut pages = Vec::new();
+    while let Ok(list) = asked.try_recv() {
+        assert_eq!(list.limit, Some(1_000));
+        pages.push(list.after.map(|id| id.0));
+    }
+    assert_eq!(pages, [None, Some(1_000), Some(2_000), Some(3_000)]);
+}
+
+#[tokio::test]
+async fn a_client_may_ask_for_the_pages_itself() {
+    let mut rules = RuleSet::default();
+    for id in 1..=5 {
+        rules.insert(block(RuleId(id)), now());
+    }
+    let (world, _asked) = start_with_rules(rules);
+    let mut stream = UnixStream::connect(&world.path).await.unwrap();
+    let request = b"{\"command\":\"list\",\"after\":2,\"limit\":2}\n";
+    let answer = say(&mut stream, request).await;
+    let lines: Vec<&str> = answer.lines().collect();
+    assert_eq!(lines.len(), 3);
+    assert!(lines[0].starts_with("{\"rule\":{\"rule\":3,"));
+    assert_eq!(lines[2], "{\"end\":{\"count\":2,\"next\":4}}");
 }
 
 #[tokio::test]

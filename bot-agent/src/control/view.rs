@@ -9,10 +9,14 @@ use bot_common::abi::counter::{Counter, Hits};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::protocol::Mode;
+use super::{
+    network::{Announced, DatabaseView, NetworkView},
+    protocol::Mode,
+};
 use crate::rules::{
     prefix::Prefix,
     rule::{Rule, RuleAction, RuleId, Scope},
+    subject::{self, Subject},
     time::Now,
 };
 
@@ -26,8 +30,9 @@ pub struct RuleView {
     pub rule: RuleId,
     /// Allow or block.
     pub action: RuleAction,
-    /// Its addresses.
-    pub prefix: Prefix,
+    /// What it is about: a field `prefix`, `asn` or `country`.
+    #[serde(flatten, with = "subject::field")]
+    pub subject: Subject,
     /// Which packets.
     pub scope: Scope,
     /// Whether it only counts and reports.
@@ -79,6 +84,35 @@ pub struct Changed {
     pub protected: Vec<RuleView>,
     /// The rules, the first 100.
     pub rules: Vec<RuleView>,
+    /// The ASNs and countries that they are about, the first 100.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub networks: Vec<NetworkView>,
+    /// What else to know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub notes: Vec<String>,
+}
+
+/// What became of rules that were imported, or would.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+pub struct Imported {
+    /// Nothing was changed.
+    pub dry_run: bool,
+    /// New rules.
+    pub added: usize,
+    /// Rules that took the place of another one about the same.
+    pub replaced: usize,
+    /// Rules that there are already, just like that.
+    pub unchanged: usize,
+    /// Left out: their time is over.
+    pub expired: usize,
+    /// Left out: they are not an operator's.
+    pub others: usize,
+    /// Left out: a later one is about the same.
+    pub repeated: usize,
+    /// Protected addresses that stop being protected (`forced`), the first 100.
+    pub protected: Vec<RuleView>,
+    /// The new rules, the first 100.
+    pub rules: Vec<RuleView>,
 }
 
 /// Rules that were taken back, or would be.
@@ -90,26 +124,33 @@ pub struct Taken {
     pub removed: usize,
     /// The rules, the first 100.
     pub rules: Vec<RuleView>,
-    /// Targets that no operator rule names.
-    pub unknown: Vec<Prefix>,
-    /// Targets to which the opposite of what was wanted still applies.
+    /// Targets that no operator rule names, in order.
+    pub unknown: Vec<Subject>,
+    /// Targets to which the opposite of what was wanted still applies, in order.
     pub still: Vec<Still>,
+    /// Of all targets, those that no rule names or covers: probably typos.
+    #[serde(default)]
+    pub absent: usize,
+    /// There are more than `unknown` and `still` name: these end when either has 10,000.
+    #[serde(default, skip_serializing_if = "super::protocol::is_false")]
+    pub cut: bool,
 }
 
 impl Taken {
-    /// Targets that have no rule and are not covered by another one: probably a typo.
-    pub fn absent(&self) -> impl Iterator<Item = Prefix> {
-        let covered: BTreeSet<Prefix> = self.still.iter().map(|still| still.prefix).collect();
+    /// The targets that are absent, as far as they are named.
+    pub fn absent_named(&self) -> impl Iterator<Item = Subject> {
+        let covered: BTreeSet<Subject> = self.still.iter().map(|still| still.subject).collect();
         let unknown = self.unknown.iter().copied();
-        unknown.filter(move |prefix| !covered.contains(prefix))
+        unknown.filter(move |subject| !covered.contains(subject))
     }
 }
 
 /// A target that stays covered.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Still {
-    /// The target.
-    pub prefix: Prefix,
+    /// The target: a field `prefix`, `asn` or `country`.
+    #[serde(flatten, with = "subject::field")]
+    pub subject: Subject,
     /// The rule that covers it.
     pub by: RuleView,
 }
@@ -135,6 +176,9 @@ pub struct Check {
     pub effect: Effect,
     /// Whether its packets are dropped in enforce mode; what the exit code says.
     pub blocked: bool,
+    /// Who has the address; nothing: not known, or there is no ASN database.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub announced: Option<Announced>,
     /// The mode.
     pub mode: ModeView,
     /// The rule that decides; nothing: none covers the address, or only the agent knows it.
@@ -144,8 +188,22 @@ pub struct Check {
     pub kernel: Vec<KernelVerdict>,
     /// The other rules that cover the address, strongest first.
     pub beneath: Vec<RuleView>,
+    /// The entries of lists that cover the address, strongest first.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<ListedView>,
     /// What else to know.
     pub notes: Vec<String>,
+}
+
+/// An entry of a list.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ListedView {
+    /// The list's name.
+    pub list: String,
+    /// The entry.
+    pub prefix: Prefix,
+    /// Whether it decides.
+    pub decides: bool,
 }
 
 /// An entry of the kernel's verdict table.
@@ -228,8 +286,17 @@ pub struct Status {
     /// How many rules there are; nothing: only the agent knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rules: Option<RuleCounts>,
+    /// The ASN database; nothing: there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub asn: Option<DatabaseView>,
     /// Packet counters by family and name.
     pub counters: BTreeMap<String, BTreeMap<String, HitsView>>,
+    /// The kernel's table; nothing: only the agent knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<TableView>,
+    /// The lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub lists: Vec<ListView>,
     /// Ports; nothing: only the agent knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports: Option<PortsView>,
@@ -248,6 +315,36 @@ pub struct AgentView {
     pub since: Timestamp,
     /// Its configuration file.
     pub config: String,
+}
+
+/// The kernel's table, and how full it is.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct TableView {
+    /// Prefixes that rules and lists name.
+    pub prefixes: usize,
+    /// `[tables] prefixes`.
+    pub max_prefixes: usize,
+    /// Verdict ids in use.
+    pub verdicts: usize,
+    /// `[tables] verdicts`.
+    pub max_verdicts: usize,
+    /// Bytes of the generation in force.
+    pub bytes: u64,
+    /// Of these, bytes in use.
+    pub used_bytes: u64,
+    /// Differences between the policy and the kernel that were found and mended; there should be none.
+    pub repairs: u64,
+}
+
+/// A list.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct ListView {
+    /// Its name.
+    pub name: String,
+    /// Prefixes.
+    pub entries: usize,
+    /// What its entries matched so far, where they decided.
+    pub hits: HitsView,
 }
 
 /// How many rules there are.
@@ -281,7 +378,7 @@ impl RuleView {
         Self {
             rule: rule.id,
             action: rule.action,
-            prefix: rule.prefix,
+            subject: rule.subject,
             scope: rule.scope,
             monitor: rule.monitor,
             forced: rule.forced,

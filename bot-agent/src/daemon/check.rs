@@ -10,12 +10,16 @@ use bot_common::{
     decide::in_force,
 };
 
+use super::filter::Behind;
 use crate::{
-    control::view::{Check, Effect, KernelVerdict, ModeView, RuleView},
-    policy,
+    asn::AsInfo,
+    control::{
+        network::Announced,
+        view::{Check, Effect, KernelVerdict, ListedView, ModeView, RuleView},
+    },
+    policy::{self, By, Explanation, Inputs, Source},
     rules::{
         rule::{Rule, RuleId, Scope},
-        set::RuleSet,
         time::Now,
     },
 };
@@ -25,28 +29,31 @@ use crate::{
 pub(super) struct Facts<'a> {
     /// The address.
     pub address: Address,
+    /// Who has it, as far as that is known.
+    pub announced: Option<AsInfo<'a>>,
     /// The kernel's chain: id, terms, hits.
     pub chain: Vec<(VerdictId, Verdict, Hits)>,
     /// The mode in force.
     pub mode: ModeView,
-    /// The rules, as far as they are known.
-    pub rules: &'a RuleSet,
+    /// Rules and lists, as far as they are known.
+    pub inputs: Inputs<'a>,
     /// What else to say.
     pub notes: Vec<String>,
 }
 
-/// Puts the facts together. `behind` finds the rule behind a verdict id.
+/// Puts the facts together. `behind` finds what stands behind a verdict id.
 pub(super) fn check<'a>(
     facts: Facts<'a>,
-    behind: impl Fn(VerdictId) -> Option<&'a Rule>,
+    behind: impl Fn(VerdictId) -> Option<Behind<'a>>,
     hits: impl Fn(RuleId) -> Option<Hits>,
     now: Now,
 ) -> Check {
     let Facts {
         address,
+        announced,
         chain,
         mode,
-        rules,
+        inputs,
         mut notes,
     } = facts;
     let table = |id| {
@@ -55,11 +62,19 @@ pub(super) fn check<'a>(
     };
     let first = chain.first().map_or(VerdictId::NONE, |(id, ..)| *id);
     let (id, verdict) = in_force(first, table, || now.boot_ns);
-    let explanation = policy::explain(rules, address, now);
-    let rule = behind(id);
-    if rule.map(|rule| rule.id) != explanation.winner() {
-        notes.push(disagreement(rule, explanation.winner(), id));
+    let explanation = policy::explain(&inputs, address, now);
+    let behind = behind(id);
+    let decides = behind.map(|behind| match behind {
+        Behind::Rule(rule) => By::Rule(rule.id),
+        Behind::List(list) => By::List(list.id()),
+    });
+    if decides != explanation.winner() {
+        notes.push(disagreement(decides, explanation.winner(), id));
     }
+    let rule = match behind {
+        Some(Behind::Rule(rule)) => Some(rule),
+        Some(Behind::List(_)) | None => None,
+    };
     let drops = Action::from_code(verdict.action) == Action::Drop;
     let watched = verdict.has(Flags::MONITOR_ONLY);
     let blocked = drops && !watched;
@@ -72,15 +87,22 @@ pub(super) fn check<'a>(
         notes.extend(exceptions(&verdict));
     }
     let shown = |rule: &Rule| RuleView::of(rule, now).with_hits(hits(rule.id));
-    let beneath = explanation.covering.iter().map(|covering| &covering.rule);
-    let beneath = beneath.filter(|other| Some(other.id) != rule.map(|rule| rule.id));
+    let beneath = explanation
+        .rules()
+        .filter(|other| Some(other.id) != rule.map(|rule| rule.id));
+    let mut lists = lists(&explanation);
+    if let (Some(Behind::List(list)), Some(first)) = (behind, lists.first_mut()) {
+        first.decides = first.list == **list.name();
+    }
     Check {
         address: address.to_ip(),
         effect,
         blocked,
+        announced: announced.map(Announced::from),
         mode,
         rule: rule.map(shown),
         beneath: beneath.map(shown).collect(),
+        lists,
         kernel: chain
             .iter()
             .skip_while(|(row, ..)| *row != id)
@@ -91,14 +113,33 @@ pub(super) fn check<'a>(
     }
 }
 
-fn disagreement(rule: Option<&Rule>, wanted: Option<RuleId>, id: VerdictId) -> String {
-    let kernel = match rule {
-        Some(rule) => format!("rule {}", rule.id),
+/// A list that decides is named by its entry in `lists`, which comes first.
+fn lists(explanation: &Explanation) -> Vec<ListedView> {
+    let entries = explanation.covering.iter();
+    entries
+        .filter_map(|covering| match &covering.source {
+            Source::Rule(_) => None,
+            Source::Entry { name, prefix, .. } => Some(ListedView {
+                list: name.to_string(),
+                prefix: *prefix,
+                decides: false,
+            }),
+        })
+        .collect()
+}
+
+fn disagreement(kernel: Option<By>, wanted: Option<By>, id: VerdictId) -> String {
+    let name = |by: By| match by {
+        By::Rule(rule) => format!("rule {rule}"),
+        By::List(_) => "a list".to_owned(),
+    };
+    let kernel = match kernel {
+        Some(by) => name(by),
         None if id == VerdictId::NONE => "no rule".into(),
         None => format!("verdict {} of a rule that is not known here", id.get()),
     };
-    let rules = wanted.map_or("none".into(), |id| format!("rule {id}"));
-    format!("the kernel's table has {kernel}, the rules say {rules}")
+    let wanted = wanted.map_or("none".into(), name);
+    format!("the kernel's table has {kernel}, the rules say {wanted}")
 }
 
 fn exceptions(verdict: &Verdict) -> Vec<String> {
@@ -121,6 +162,7 @@ fn kernel_verdict(id: VerdictId, verdict: &Verdict, hits: Hits, now: Now) -> Ker
         Action::Throttle => "throttle",
         Action::Reject => "reject",
         Action::Drop => "drop",
+        Action::Challenge => "challenge",
     };
     let left = verdict.expires.saturating_sub(now.boot_ns) / 1_000_000_000;
     KernelVerdict {

@@ -38,8 +38,10 @@ impl Daemon {
             Request::Logs(logs) => return Ok(self.logs(logs)),
             Request::Allow(put) => self.put(RuleAction::Allow, &put),
             Request::Block(put) => self.put(RuleAction::Block, &put),
+            Request::Import(import) => self.import(import),
             Request::Unallow(take) => self.take(RuleAction::Allow, &take),
             Request::Unblock(take) => self.take(RuleAction::Block, &take),
+            Request::Asn { of } => self.asn(&of),
             Request::Check { address } => self.check(address),
             Request::Status {} => self.status(),
             Request::Mode {
@@ -193,7 +195,7 @@ impl Daemon {
 
     pub(super) fn write_settings(&mut self) -> Result<(), Failure> {
         let (enforce_until, bypass_until) = self.mode.words(host::now());
-        let datapath = &mut self.filter.datapath;
+        let datapath = &mut self.filter.enforcer.datapath;
         let settings = super::wishes::settings(&self.config, enforce_until, bypass_until);
         datapath
             .set_settings(&settings)
@@ -206,14 +208,14 @@ impl Daemon {
         let wish = Wish { xdp, replace };
         let events = self
             .interfaces
-            .add(&mut self.filter.datapath, iface, wish)
+            .add(&mut self.filter.enforcer.datapath, iface, wish)
             .map_err(|error| failure(&error))?;
         self.emit_all(events);
         Ok(Response::Attached(self.interfaces.view()))
     }
 
     fn detach(&mut self, iface: Option<&str>) -> Result<Response, Failure> {
-        let datapath = &mut self.filter.datapath;
+        let datapath = &mut self.filter.enforcer.datapath;
         let events = if let Some(name) = iface {
             let event = self.interfaces.remove(datapath, name, "asked for");
             let event = event.map_err(|error| failure(&error))?.ok_or_else(|| {
@@ -250,7 +252,7 @@ impl Daemon {
             .map(|event| Response::Event(Box::new(event)))
             .collect();
         let Some(live) = live else {
-            past.push(Response::End { count: past.len() });
+            past.push(Response::end(past.len()));
             return Answer::Lines(past);
         };
         Answer::Follow {

@@ -1,39 +1,40 @@
 //! Changes of rules, worked out before anything is touched.
 //!
-//! Pure: from a request and the rules that are, the rules that will be, what the store must do for
-//! it, and what to do when the kernel refuses. `filter.rs` carries it out.
+//! Pure: from a request and the rules that are, the changes that make the rules that will be. What
+//! the store must do for them, and how it is taken back, follows from those. `filter.rs` carries it
+//! out.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
+use super::networks::{self, Network, networks};
 use crate::{
+    asn::Database,
     control::{
         protocol::{Failure, FailureCode, Put, Take},
         view::{Changed, RuleView, SHOWN_RULES, Still, Taken},
     },
-    policy,
+    policy::{self, Inputs},
     rules::{
+        change::{Done, RuleChange, Undo},
         duration,
         prefix::{ParseError, Prefix},
-        rule::{Draft, Origin, Rule, RuleAction, RuleId},
-        set::{Inserted, RuleSet},
+        rule::{Draft, MAX_REASON, Origin, Rule, RuleAction, RuleId, Scope},
+        set::RuleSet,
+        subject::Subject,
         target::Target,
         time::{Deadline, Now},
     },
     store::Change,
 };
 
-/// Longest reason, bytes.
-const MAX_REASON: usize = 512;
+/// Targets that an answer names of each kind.
+const NAMED: usize = 10_000;
 
 /// A change that is not made yet.
 #[derive(Debug)]
 pub struct Edit<T> {
-    /// The rules afterwards.
-    pub rules: RuleSet,
-    /// For the store.
-    pub changes: Vec<Change>,
-    /// For the store, if the kernel refuses.
-    pub undo: Vec<Change>,
+    /// For [`RuleSet::apply`]. What is replaced is removed by a change of its own.
+    pub changes: Vec<RuleChange>,
     /// Rules that are new.
     pub added: Vec<RuleId>,
     /// Rules that go and are not replaced.
@@ -42,9 +43,31 @@ pub struct Edit<T> {
     pub answer: T,
 }
 
-/// New rules of operators. A block of single addresses lasts `default` unless the request says.
+/// What the store must do for a change that was made, which left `next` for the next rule.
+pub fn stored(changes: &[RuleChange], next: RuleId) -> Vec<Change> {
+    let changes = changes.iter().map(|change| match change {
+        RuleChange::Insert(rule) => Change::Put(Arc::clone(rule)),
+        RuleChange::Remove(id) => Change::Delete(*id),
+    });
+    // So that no id is ever used twice, whatever is removed before the next start.
+    changes.chain([Change::NextId(next)]).collect()
+}
+
+/// What the store must do when the kernel refuses such a change.
+pub fn taken_back(undo: &Undo) -> Vec<Change> {
+    let done = undo.done().iter().rev();
+    done.map(|done| match done {
+        Done::Inserted(id, _) => Change::Delete(*id),
+        Done::Removed(rule) => Change::Put(Arc::clone(rule)),
+    })
+    .collect()
+}
+
+/// New rules of operators. ASNs and countries need the `database`; where there is none, it is said
+/// why. A block of single addresses lasts `default` unless the request says.
 pub fn put(
     rules: &RuleSet,
+    database: Result<&Database, &str>,
     action: RuleAction,
     put: &Put,
     default: Duration,
@@ -63,52 +86,53 @@ pub fn put(
         )));
     }
     let deadline = deadline(action, put, &targets, default, now)?;
-    let prefixes = prefixes_of(&targets);
+    let subjects = subjects_of(&targets);
+    let prefixes = prefixes_of(&subjects);
+    let networks = networks(&subjects, database, put.force)?;
     let protected = protected(rules, action, &prefixes, put.force, now)?;
 
-    let mut edit = Edit {
-        rules: rules.clone(),
-        changes: Vec::new(),
-        undo: Vec::new(),
-        added: Vec::new(),
-        removed: Vec::new(),
-        answer: Changed::default(),
-    };
+    let (mut changes, mut added, mut shown) = (Vec::new(), Vec::new(), Vec::new());
     let mut replaced = 0;
-    for prefix in &prefixes {
+    for (subject, id) in subjects.iter().zip(rules.next_ids()) {
         let draft = Draft {
-            prefix: *prefix,
+            subject: *subject,
             action,
-            scope: put.scope,
+            scope: scope(action, *subject, put.scope),
             monitor: put.monitor,
             forced: put.force && action == RuleAction::Block,
             deadline,
             reason: put.reason.clone(),
             origin: Origin::Operator,
         };
-        let rule = draft.into_rule(edit.rules.reserve_id(), now);
-        edit.added.push(rule.id);
-        edit.undo.push(Change::Delete(rule.id));
-        edit.changes.push(Change::Put(rule.clone()));
-        if let Inserted::Replaced(old) = edit.rules.insert(rule, now) {
+        let rule = draft.into_rule(id, now);
+        if let Some(old) = rules.rival(&rule) {
             replaced += 1;
-            edit.changes.push(Change::Delete(old.id));
-            edit.undo.push(Change::Put(old));
+            changes.push(RuleChange::Remove(old.id));
         }
+        if shown.len() < SHOWN_RULES {
+            shown.push(RuleView::of(&rule, now));
+        }
+        added.push(rule.id);
+        changes.push(RuleChange::Insert(Arc::new(rule)));
     }
-    // So that no id is ever used twice, whatever is removed before the next start.
-    edit.changes.push(Change::NextId(edit.rules.next_id()));
-    let shown = edit.added.iter().take(SHOWN_RULES);
-    let shown = shown.filter_map(|id| edit.rules.get(*id));
-    edit.answer = Changed {
-        dry_run: put.dry_run,
-        added: edit.added.len() - replaced,
-        replaced,
-        rules: shown.map(|rule| RuleView::of(rule, now)).collect(),
-        protected,
-        ..reach(rules, action, &prefixes, put.force, now)
-    };
-    Ok(edit)
+    let mut answer = reach(rules, action, (&prefixes, &networks), put.force, now);
+    answer.dry_run = put.dry_run;
+    answer.added = added.len() - replaced;
+    answer.replaced = replaced;
+    answer.rules = shown;
+    if networks.is_empty() {
+        answer.protected = protected;
+    }
+    let known = networks.iter().take(SHOWN_RULES);
+    answer.networks = known.map(Network::view).collect();
+    let notes = networks.iter().filter_map(Network::note);
+    answer.notes = notes.take(SHOWN_RULES).collect();
+    Ok(Edit {
+        changes,
+        added,
+        removed: Vec::new(),
+        answer,
+    })
 }
 
 /// Rules of operators that go.
@@ -118,52 +142,61 @@ pub fn take(
     take: &Take,
     now: Now,
 ) -> Result<Edit<Taken>, Failure> {
-    let prefixes = prefixes_of(&parse(&take.targets)?);
-    let mut edit = Edit {
-        rules: rules.clone(),
-        changes: Vec::new(),
-        undo: Vec::new(),
-        added: Vec::new(),
-        removed: Vec::new(),
-        answer: Taken {
-            dry_run: take.dry_run,
-            ..Taken::default()
-        },
+    let subjects = subjects_of(&parse(&take.targets)?);
+    let ours = |subject: Subject| {
+        let mut about = rules.about(subject);
+        about.find(|rule| rule.action == action && rule.origin == Origin::Operator)
     };
-    for prefix in &prefixes {
-        let ours = rules
-            .at(*prefix)
-            .find(|rule| rule.action == action && rule.origin == Origin::Operator);
-        match ours.and_then(|rule| edit.rules.remove(rule.id)) {
-            Some(rule) => {
-                edit.changes.push(Change::Delete(rule.id));
-                edit.undo.push(Change::Put(rule.clone()));
-                edit.removed.push(rule);
-            }
-            None => edit.answer.unknown.push(*prefix),
+    let removed = subjects.iter().filter_map(|subject| ours(*subject));
+    let removed: Vec<Rule> = removed.cloned().collect();
+    let gone: BTreeSet<RuleId> = removed.iter().map(|rule| rule.id).collect();
+    let shown = removed.iter().take(SHOWN_RULES);
+    let mut answer = Taken {
+        dry_run: take.dry_run,
+        removed: removed.len(),
+        rules: shown.map(|rule| RuleView::of(rule, now)).collect(),
+        ..Taken::default()
+    };
+    for subject in subjects {
+        let is_unknown = ours(subject).is_none();
+        let by = subject
+            .prefix()
+            .and_then(|prefix| decisive(rules, prefix, &gone, now))
+            .filter(|by| by.action == action);
+        answer.absent += usize::from(is_unknown && by.is_none());
+        let is_full = answer.unknown.len() == NAMED || answer.still.len() == NAMED;
+        answer.cut |= is_full && (is_unknown || by.is_some());
+        if answer.cut {
+            continue;
         }
-    }
-    let still = prefixes.iter().filter_map(|prefix| {
-        let by = decisive(&edit.rules, *prefix, now)?;
-        (by.action == action).then(|| Still {
-            prefix: *prefix,
+        if is_unknown {
+            answer.unknown.push(subject);
+        }
+        answer.still.extend(by.map(|by| Still {
+            subject,
             by: RuleView::of(by, now),
-        })
-    });
-    edit.answer.still = still.collect();
-    edit.answer.removed = edit.removed.len();
-    let shown = edit.removed.iter().take(SHOWN_RULES);
-    edit.answer.rules = shown.map(|rule| RuleView::of(rule, now)).collect();
-    Ok(edit)
+        }));
+    }
+    Ok(Edit {
+        changes: gone.into_iter().map(RuleChange::Remove).collect(),
+        added: Vec::new(),
+        removed,
+        answer,
+    })
 }
 
-/// The rule that decides about all of `prefix`, narrower rules aside.
-fn decisive(rules: &RuleSet, prefix: Prefix, now: Now) -> Option<&Rule> {
-    let explanation = policy::explain(rules, prefix.address(), now);
-    let covering = explanation.covering.iter();
-    let best = covering
-        .map(|covering| &covering.rule)
-        .find(|rule| rule.prefix.covers(prefix))?;
+/// The rule that decides about all of `prefix`, narrower rules and those that are `gone` aside.
+fn decisive<'a>(
+    rules: &'a RuleSet,
+    prefix: Prefix,
+    gone: &BTreeSet<RuleId>,
+    now: Now,
+) -> Option<&'a Rule> {
+    let explanation = policy::explain(&Inputs::of_rules(rules), prefix.address(), now);
+    let best = explanation.rules().find(|rule| {
+        let wider = rule.subject.prefix();
+        wider.is_some_and(|wider| wider.covers(prefix)) && !gone.contains(&rule.id)
+    })?;
     rules.get(best.id)
 }
 
@@ -178,8 +211,21 @@ fn parse(words: &[String]) -> Result<Vec<Target>, Failure> {
         .map_err(|error| invalid(error.to_string()))
 }
 
-fn prefixes_of(targets: &[Target]) -> BTreeSet<Prefix> {
-    targets.iter().flat_map(Target::prefixes).copied().collect()
+fn subjects_of(targets: &[Target]) -> BTreeSet<Subject> {
+    targets.iter().flat_map(Target::subjects).collect()
+}
+
+fn prefixes_of(subjects: &BTreeSet<Subject>) -> BTreeSet<Prefix> {
+    let prefixes = subjects.iter().map_while(|subject| subject.prefix());
+    prefixes.collect()
+}
+
+/// An allow rule exempts from everything, whatever its scope.
+fn scope(action: RuleAction, subject: Subject, asked: Option<Scope>) -> Scope {
+    match action {
+        RuleAction::Allow => Scope::All,
+        RuleAction::Block => asked.unwrap_or(subject.default_scope()),
+    }
 }
 
 fn deadline(
@@ -232,42 +278,69 @@ fn protected(
     if action == RuleAction::Allow {
         return Ok(Vec::new());
     }
-    let is_protection = |rule: &&Rule| matches!(rule.origin, Origin::Protected(_));
-    let mut found = Vec::new();
+    let mut found = BTreeSet::new();
     for prefix in prefixes {
-        if let Some(rule) = rules.covering(*prefix).find(is_protection)
-            && !force
-        {
+        if force {
+            found.extend(protection_of(rules, *prefix).map(|rule| rule.id));
+        } else if let Some(what) = protection_over(rules, *prefix) {
             return Err(Failure::new(
                 FailureCode::Refused,
                 format!(
-                    "{prefix} is {}: blocking it may cut this host or you off. With --force it is \
-                     blocked all the same, and failsafe ports stop being exempt for it",
-                    rule.origin
+                    "{prefix} is {what}: blocking it may cut this host or you off. With --force it is \
+                     blocked all the same, and failsafe ports stop being exempt for it"
                 ),
             ));
         }
-        if force {
-            let above = rules.covering(*prefix).filter(is_protection);
-            let within = rules.within(*prefix).filter(is_protection);
-            found.extend(above.chain(within).map(|rule| RuleView::of(rule, now)));
-        }
     }
-    found.sort_by_key(|view| (view.prefix, view.rule));
-    found.dedup();
-    found.truncate(SHOWN_RULES);
-    Ok(found)
+    Ok(protection_lost(rules, found, now))
+}
+
+/// What protects all of `prefix`, if it is protected.
+pub(super) fn protection_over(rules: &RuleSet, prefix: Prefix) -> Option<&Origin> {
+    let mut covering = rules.allows_covering(prefix);
+    covering
+        .find(|rule| is_protection(rule))
+        .map(|rule| &rule.origin)
+}
+
+/// What a forced block of `prefix` takes protection from.
+pub(super) fn protection_of(rules: &RuleSet, prefix: Prefix) -> impl Iterator<Item = &Rule> {
+    let above = rules.allows_covering(prefix);
+    above
+        .chain(rules.allows_within(prefix))
+        .filter(|rule| is_protection(rule))
+}
+
+fn is_protection(rule: &Rule) -> bool {
+    matches!(rule.origin, Origin::Protected(_))
+}
+
+/// As it is shown: the first, in order of prefix.
+pub(super) fn protection_lost(rules: &RuleSet, ids: BTreeSet<RuleId>, now: Now) -> Vec<RuleView> {
+    let mut lost: Vec<&Rule> = ids.into_iter().filter_map(|id| rules.get(id)).collect();
+    lost.sort_by_key(|rule| (rule.subject, rule.id));
+    let shown = lost.into_iter().take(SHOWN_RULES);
+    shown.map(|rule| RuleView::of(rule, now)).collect()
 }
 
 /// How many addresses are meant, and which of them stay exempt.
 fn reach(
     rules: &RuleSet,
     action: RuleAction,
-    prefixes: &BTreeSet<Prefix>,
+    (prefixes, networks): (&BTreeSet<Prefix>, &[Network<'_>]),
     force: bool,
     now: Now,
 ) -> Changed {
     let disjoint = disjoint(prefixes);
+    if !networks.is_empty() {
+        return match action {
+            RuleAction::Allow => Changed {
+                addresses: networks::addresses(&disjoint, networks),
+                ..Changed::default()
+            },
+            RuleAction::Block => networks::reach(rules, &disjoint, networks, force, now),
+        };
+    }
     if action == RuleAction::Allow {
         let sizes = disjoint.iter().map(|prefix| prefix.size());
         return Changed {

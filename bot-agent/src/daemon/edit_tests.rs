@@ -21,9 +21,11 @@ fn request(targets: &[&str]) -> Put {
         permanent: false,
         reason: String::new(),
         monitor: false,
-        scope: Scope::All,
+        scope: None,
         force: false,
         dry_run: false,
+        more: false,
+        before: 0,
     }
 }
 
@@ -35,13 +37,33 @@ fn permanent(targets: &[&str]) -> Put {
 }
 
 fn block(rules: &RuleSet, request: &Put) -> Result<Edit<Changed>, Failure> {
-    put(rules, RuleAction::Block, request, DEFAULT, now())
+    put(
+        rules,
+        Err("none"),
+        RuleAction::Block,
+        request,
+        DEFAULT,
+        now(),
+    )
+}
+
+/// The rules after a change.
+fn after<T>(rules: &RuleSet, edit: &Edit<T>) -> RuleSet {
+    let mut rules = rules.clone();
+    let _undo = rules.apply(&edit.changes);
+    rules
+}
+
+fn blocked(rules: &RuleSet, request: &Put) -> RuleSet {
+    after(rules, &block(rules, request).unwrap())
 }
 
 fn unblock(rules: &RuleSet, targets: &[&str]) -> Edit<Taken> {
     let request = Take {
         targets: targets.iter().map(|word| (*word).to_owned()).collect(),
         dry_run: false,
+        more: false,
+        before: 0,
     };
     take(rules, RuleAction::Block, &request, now()).unwrap()
 }
@@ -50,7 +72,7 @@ fn unblock(rules: &RuleSet, targets: &[&str]) -> Edit<Taken> {
 fn with_gateway() -> RuleSet {
     let mut rules = RuleSet::default();
     let draft = Draft {
-        prefix: "10.0.0.1".parse().unwrap(),
+        subject: "10.0.0.1".parse().unwrap(),
         action: RuleAction::Allow,
         scope: Scope::All,
         monitor: false,
@@ -83,6 +105,7 @@ fn single_addresses_have_a_default_end_and_networks_have_none() {
 fn an_exemption_has_no_default_end() {
     let failure = put(
         &RuleSet::default(),
+        Err("none"),
         RuleAction::Allow,
         &request(&["192.0.2.7"]),
         DEFAULT,
@@ -158,30 +181,37 @@ fn overlapping_targets_are_counted_once() {
 
 #[test]
 fn the_same_target_again_replaces_and_can_be_undone() {
-    let first = block(&RuleSet::default(), &request(&["192.0.2.7"])).unwrap();
+    let before = blocked(&RuleSet::default(), &request(&["192.0.2.7"]));
+    let old = before.iter().next().unwrap().clone();
     let asked = Put {
         seconds: Some(HOUR.as_secs()),
         ..request(&["192.0.2.7"])
     };
-    let second = block(&first.rules, &asked).unwrap();
-    assert_eq!((second.answer.added, second.answer.replaced), (0, 1));
-    assert_eq!(second.rules.len(), 1);
-    let old = first.added[0];
-    assert!(second.changes.contains(&Change::Delete(old)));
-    assert!(
-        second
-            .undo
-            .iter()
-            .any(|change| matches!(change, Change::Put(rule) if rule.id == old))
-    );
+    let edit = block(&before, &asked).unwrap();
+    assert_eq!((edit.answer.added, edit.answer.replaced), (0, 1));
+    let new = edit.added[0];
+    let mut rules = before.clone();
+    let undo = rules.apply(&edit.changes);
+    assert_eq!(rules.iter().map(|rule| rule.id).collect::<Vec<_>>(), [new]);
+    let stored = stored(&edit.changes, rules.next_id());
+    assert_eq!(stored[0], Change::Delete(old.id));
+    assert!(matches!(&stored[1], Change::Put(rule) if rule.id == new));
+    let expected = [Change::Delete(new), Change::Put(old.into())];
+    assert_eq!(taken_back(&undo), expected);
+    rules.undo(undo);
+    assert_eq!(rules, before);
 }
 
 #[test]
 fn ids_go_on_after_the_newest_rule_is_gone() {
-    let edit = block(&RuleSet::default(), &request(&["192.0.2.7"])).unwrap();
-    let next = edit.rules.next_id();
-    assert!(next > edit.added[0]);
-    assert!(edit.changes.contains(&Change::NextId(next)));
+    let none = RuleSet::default();
+    let edit = block(&none, &request(&["192.0.2.7", "192.0.2.8"])).unwrap();
+    let next = after(&none, &edit).next_id();
+    assert!(edit.added.iter().all(|id| *id < next));
+    assert_eq!(
+        stored(&edit.changes, next).last(),
+        Some(&Change::NextId(next))
+    );
 }
 
 #[test]
@@ -190,27 +220,60 @@ fn what_stays_blocked_is_said_with_the_reason() {
         reason: "scrapers".into(),
         ..permanent(&["10.0.0.0/8"])
     };
-    let rules = block(&RuleSet::default(), &wide).unwrap().rules;
-    let rules = block(&rules, &request(&["10.0.0.7"])).unwrap().rules;
+    let rules = blocked(&RuleSet::default(), &wide);
+    let rules = blocked(&rules, &request(&["10.0.0.7"]));
     let edit = unblock(&rules, &["10.0.0.7"]);
     assert_eq!(edit.answer.removed, 1);
     assert_eq!(edit.answer.still[0].by.reason, "scrapers");
-    let edit = unblock(&edit.rules, &["10.0.0.7"]);
+    let rules = after(&rules, &edit);
+    let edit = unblock(&rules, &["10.0.0.7"]);
     assert_eq!(edit.answer.unknown.len(), 1);
     assert_eq!(edit.answer.still.len(), 1);
-    let edit = unblock(&edit.rules, &["10.0.0.0/8"]);
+    let edit = unblock(&rules, &["10.0.0.0/8"]);
     assert_eq!(edit.answer.still, []);
-    assert!(edit.rules.is_empty());
+    assert!(after(&rules, &edit).is_empty());
+}
+
+#[test]
+fn rules_that_go_together_do_not_keep_each_other_blocked() {
+    let rules = blocked(&RuleSet::default(), &permanent(&["10.0.0.0/8", "10.0.0.7"]));
+    let edit = unblock(&rules, &["10.0.0.7", "10.0.0.0/8"]);
+    assert_eq!(edit.answer.still, []);
+    assert!(after(&rules, &edit).is_empty());
+}
+
+#[test]
+fn of_very_many_targets_without_a_rule_the_first_are_named_and_all_counted() {
+    let wide = blocked(&RuleSet::default(), &permanent(&["10.0.0.0/24"]));
+    let words: Vec<String> = (0..NAMED + 300)
+        .map(|number| format!("10.0.{}.{}", number / 256, number % 256))
+        .collect();
+    let words: Vec<&str> = words.iter().map(String::as_str).collect();
+    let answer = unblock(&wide, &words).answer;
+    assert_eq!((answer.unknown.len(), answer.cut), (NAMED, true));
+    // The first 256 are covered.
+    assert_eq!(answer.still.len(), 256);
+    assert_eq!(answer.absent, NAMED + 300 - 256);
+    assert_eq!(answer.absent_named().count(), NAMED - 256);
+    let first = answer.absent_named().next().unwrap();
+    assert_eq!(first.to_string(), "10.0.1.0");
+    let answer = unblock(&wide, &words[..NAMED]).answer;
+    assert!(!answer.cut);
 }
 
 #[test]
 fn an_exempt_address_does_not_stay_blocked() {
-    let rules = block(&RuleSet::default(), &permanent(&["10.0.0.0/8"]))
-        .unwrap()
-        .rules;
+    let rules = blocked(&RuleSet::default(), &permanent(&["10.0.0.0/8"]));
     let allow = permanent(&["10.0.0.7"]);
-    let rules = put(&rules, RuleAction::Allow, &allow, DEFAULT, now())
-        .unwrap()
-        .rules;
+    let edit = put(
+        &rules,
+        Err("none"),
+        RuleAction::Allow,
+        &allow,
+        DEFAULT,
+        now(),
+    )
+    .unwrap();
+    let rules = after(&rules, &edit);
     assert_eq!(unblock(&rules, &["10.0.0.7"]).answer.still, []);
 }

@@ -1,10 +1,9 @@
-//! Rules, store and kernel tables as one thing that changes all at once or not at all.
+//! Rules, lists, store and kernel tables as one thing that changes all at once or not at all.
 //!
-//! Order of a change: worked out, checked against the tables' sizes, stored (on the disk when that
-//! returns), put into the kernel. When the kernel refuses, the store is taken back and the kernel
-//! is read anew.
+//! Order of a change: made in the rules, worked out and checked against the tables' sizes, stored (on
+//! the disk when that returns), put into the kernel. What fails is taken back to where it began.
 
-use std::collections::{BTreeMap, HashMap};
+use std::{collections::BTreeMap, sync::Arc};
 
 use bot_common::{
     abi::{
@@ -14,15 +13,20 @@ use bot_common::{
     address::Address,
 };
 
-use super::edit::Edit;
+use super::{
+    edit::{self, Edit},
+    enforcer::{EnforceError, Enforcer, Reach},
+};
 use crate::{
+    asn::Database,
     control::protocol::{Failure, FailureCode},
     datapath::{Datapath, TableError},
     event::Cause,
-    policy::{self, Enforced, Group, Limits, Owner},
+    policy::{self, Group, Inputs, Limits, List, ListId, Owner, Tiers},
     rules::{
         rule::{Draft, Origin, Rule, RuleId},
         set::{RuleSet, Synced},
+        subject::Subject,
         time::Now,
     },
     store::{Change, Store},
@@ -31,41 +35,45 @@ use crate::{
 /// How long to wait before a kernel that refused is asked again.
 const RETRY_NS: u64 = 10_000_000_000;
 
-/// The rules in force, and everything that must agree with them.
+/// What is in force, and everything that must agree with it.
 pub(super) struct Filter {
     /// The kernel's side.
-    pub datapath: Datapath,
+    pub enforcer: Enforcer,
     /// The disk's side.
     pub store: Store,
-    limits: Limits,
     rules: RuleSet,
-    enforced: Enforced,
-    owners: HashMap<VerdictId, Owner>,
-    kept_hits: BTreeMap<RuleId, Hits>,
+    lists: Vec<List>,
+    database: Option<Arc<Database>>,
     retry_at: Option<u64>,
-    /// Whether the kernel may hold something else than `enforced`.
-    in_between: bool,
+    /// Whether the kernel is kept true already; before [`Self::enforce`] only rules change.
+    begun: bool,
+}
+
+/// What stands behind a verdict.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Behind<'a> {
+    /// A rule.
+    Rule(&'a Rule),
+    /// A list.
+    List(&'a List),
 }
 
 impl Filter {
-    /// Takes over what the kernel's tables hold. They are not changed before the first change.
+    /// Takes over what the kernel's tables hold. They are not changed before [`Self::enforce`].
     pub(super) fn new(
         datapath: Datapath,
         store: Store,
         limits: Limits,
         rules: RuleSet,
     ) -> Result<Self, TableError> {
-        let enforced = Enforced::from_kernel(limits, datapath.prefixes()?, &datapath.verdicts()?);
         Ok(Self {
-            datapath,
+            enforcer: Enforcer::new(datapath, limits)?,
             store,
-            limits,
             rules,
-            enforced,
-            owners: HashMap::new(),
-            kept_hits: BTreeMap::new(),
+            lists: Vec::new(),
+            database: None,
             retry_at: None,
-            in_between: false,
+            begun: false,
         })
     }
 
@@ -74,34 +82,67 @@ impl Filter {
         &self.rules
     }
 
+    /// The lists.
+    pub(super) fn lists(&self) -> &[List] {
+        &self.lists
+    }
+
+    /// Everything that the policy is made of.
+    pub(super) fn inputs(&self) -> Inputs<'_> {
+        Inputs {
+            rules: &self.rules,
+            lists: &self.lists,
+            database: self.database.as_deref(),
+            tiers: Tiers::default(),
+        }
+    }
+
     /// Carries out an operator's change.
     pub(super) fn commit<T>(&mut self, edit: Edit<T>, now: Now) -> Result<T, Failure> {
-        let plan = self.plan(&edit.rules, now).map_err(|full| refused(&full))?;
-        self.store
-            .commit(&edit.changes)
-            .map_err(|error| failed(format!("nothing was changed: {error}")))?;
-        if let Err(error) = self.carry_out(plan) {
+        let undo = self.rules.apply(&edit.changes);
+        let reach = Self::reach(undo.subjects());
+        let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
+        let prepared = match self.enforcer.prepare(&inputs, &reach, now) {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                self.rules.undo(undo);
+                return Err(refused(&error));
+            }
+        };
+        let stored = edit::stored(&edit.changes, self.rules.next_id());
+        if let Err(error) = self.store.commit(&stored) {
+            self.rules.undo(undo);
+            return Err(failed(format!("nothing was changed: {error}")));
+        }
+        if let Err(error) = self.enforcer.publish(prepared, &inputs, now) {
             let mut message =
                 format!("the kernel refused ({error}); the rules are what they were before");
-            if let Err(error) = self.store.commit(&edit.undo) {
+            if let Err(error) = self.store.commit(&edit::taken_back(&undo)) {
                 message = format!(
                     "{message}, but the store could not be taken back ({error}): the change may come at the next start"
                 );
             }
-            self.read_anew(now);
+            self.rules.undo(undo);
+            self.enforce_anew(now);
             return Err(failed(message));
         }
-        self.rules = edit.rules;
         for rule in &edit.removed {
-            self.kept_hits.remove(&rule.id);
+            self.enforcer.forget(rule.id);
         }
         Ok(edit.answer)
     }
 
     /// Only looks whether an operator's change is possible.
-    pub(super) fn rehearse<T>(&self, edit: Edit<T>, now: Now) -> Result<T, Failure> {
-        self.plan(&edit.rules, now).map_err(|full| refused(&full))?;
-        Ok(edit.answer)
+    pub(super) fn rehearse<T>(&mut self, edit: Edit<T>, now: Now) -> Result<T, Failure> {
+        let undo = self.rules.apply(&edit.changes);
+        let reach = Self::reach(undo.subjects());
+        let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
+        let prepared = self.enforcer.prepare(&inputs, &reach, now);
+        self.rules.undo(undo);
+        match prepared {
+            Ok(_) => Ok(edit.answer),
+            Err(error) => Err(refused(&error)),
+        }
     }
 
     /// Makes the rules of the origins that `ours` says exactly those of `wanted`. Such rules are
@@ -117,7 +158,7 @@ impl Filter {
         if synced == Synced::default() {
             return (synced, Ok(()));
         }
-        let result = self.enforce(now);
+        let result = self.enforce_within(self.subjects(&synced), now);
         (synced, result)
     }
 
@@ -130,29 +171,61 @@ impl Filter {
         let stored = ended.iter().filter(|rule| rule.origin == Origin::Operator);
         let deletes: Vec<Change> = stored.map(|rule| Change::Delete(rule.id)).collect();
         let stored = self.store.commit(&deletes);
-        let result = self.enforce(now).and_then(|()| {
+        let subjects: Vec<Subject> = ended.iter().map(|rule| rule.subject).collect();
+        let result = self.enforce_within(subjects, now).and_then(|()| {
             // Ended rules that stay in the store are ended at the next start too.
             stored.map_err(|error| failed(format!("ended rules stay stored: {error}")))
         });
+        for rule in &ended {
+            self.enforcer.forget(rule.id);
+        }
         (ended, result)
     }
 
-    /// Puts the rules as they are into the kernel.
-    pub(super) fn enforce(&mut self, now: Now) -> Result<(), Failure> {
-        let plan = self.plan(&self.rules, now);
-        let outcome = match plan {
-            Ok(plan) => self.carry_out(plan).map_err(|error| {
-                failed(format!(
-                    "the kernel refused ({error}); its table is between the old rules and the new"
-                ))
-            }),
-            Err(full) => Err(refused(&full)),
+    /// Takes what the configuration says: its rules, lists and the database, all at once. When that
+    /// cannot come into force, everything stays what it was.
+    pub(super) fn configure(
+        &mut self,
+        rules: Vec<Draft>,
+        lists: Vec<List>,
+        database: Option<Arc<Database>>,
+        now: Now,
+    ) -> Result<Synced, Failure> {
+        let others = !(lists.is_empty() && self.lists.is_empty())
+            || database.as_ref().map(Arc::as_ptr) != self.database.as_ref().map(Arc::as_ptr);
+        let synced = self
+            .rules
+            .sync(|origin| *origin == Origin::Config, rules, now);
+        let before = (
+            std::mem::replace(&mut self.lists, lists),
+            std::mem::replace(&mut self.database, database),
+        );
+        let reach = if others {
+            Reach::Everything
+        } else {
+            Self::reach(self.subjects(&synced))
         };
-        match &outcome {
-            Ok(()) => self.retry_at = None,
-            Err(_) => self.retry_at = Some(now.boot_ns.saturating_add(RETRY_NS)),
+        if !self.begun || reach == Reach::Prefixes(Vec::new()) {
+            return Ok(synced);
         }
-        outcome
+        if let Err(failure) = self.enforce_reach(&reach, now) {
+            (self.lists, self.database) = before;
+            for id in &synced.added {
+                self.rules.remove(*id);
+            }
+            for rule in synced.removed {
+                self.rules.insert(rule, now);
+            }
+            self.enforce_anew(now);
+            return Err(failure);
+        }
+        Ok(synced)
+    }
+
+    /// Puts the policy as it is into the kernel, and keeps it true from now on.
+    pub(super) fn enforce(&mut self, now: Now) -> Result<(), Failure> {
+        self.begun = true;
+        self.enforce_reach(&Reach::Everything, now)
     }
 
     /// Asks a kernel that refused again, now and then.
@@ -160,35 +233,52 @@ impl Filter {
         if self.retry_at.is_none_or(|at| now.boot_ns < at) {
             return None;
         }
-        if let Err(error) = self.read_back(now) {
-            self.retry_at = Some(now.boot_ns.saturating_add(RETRY_NS));
-            return Some(Err(failed(error.to_string())));
-        }
-        Some(self.enforce(now))
+        Some(self.enforce_reach(&Reach::Everything, now))
     }
 
-    /// The rule behind a verdict, as seen from a source that it applied to.
-    pub(super) fn rule_behind(&self, verdict: VerdictId, src: Address, now: Now) -> Option<&Rule> {
-        match self.owners.get(&verdict) {
-            Some(Owner::Rule(id)) => self.rules.get(*id),
-            Some(Owner::Group(group)) => {
-                let winner = policy::explain(&self.rules, src, now).winner()?;
-                let rule = self.rules.get(winner)?;
-                (Group::from(&rule.origin) == *group).then_some(rule)
+    /// Compares a part of the kernel's tables with the policy, and mends what differs.
+    pub(super) fn look_for_differences(&mut self, now: Now) -> Result<(), Failure> {
+        // A rule that ends this moment would look like one.
+        let ends = self
+            .rules
+            .next_deadline()
+            .is_some_and(|at| at <= now.boot_ns);
+        if ends || !self.begun || self.retry_at.is_some() {
+            return Ok(());
+        }
+        let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
+        self.enforcer
+            .look_for_differences(&inputs, now)
+            .map_err(|error| refused(&error))
+    }
+
+    /// What stands behind a verdict, as seen from a source that it applied to.
+    pub(super) fn behind(&self, verdict: VerdictId, src: Address, now: Now) -> Option<Behind<'_>> {
+        match self.enforcer.owner(verdict)? {
+            Owner::Rule(id) => self.rules.get(id).map(Behind::Rule),
+            Owner::List(id) => {
+                let list = self.lists.iter().find(|list| list.id() == id);
+                list.map(Behind::List)
             }
-            Some(Owner::Unknown) | None => None,
+            Owner::Group(group) => {
+                let winner = policy::explain(&self.inputs(), src, now).winning_rule()?;
+                let rule = self.rules.get(winner)?;
+                (Group::from(&rule.origin) == group).then_some(Behind::Rule(rule))
+            }
+            Owner::Unknown => None,
         }
     }
 
     /// The same for an event, which also names rules that have gone.
     pub(super) fn cause(&self, verdict: VerdictId, src: Address, now: Now) -> Cause {
-        match (
-            self.rule_behind(verdict, src, now),
-            self.owners.get(&verdict),
-        ) {
-            (Some(rule), _) => Cause::of(rule),
+        match (self.behind(verdict, src, now), self.enforcer.owner(verdict)) {
+            (Some(Behind::Rule(rule)), _) => Cause::of(rule),
+            (Some(Behind::List(list)), _) => Cause {
+                origin: Some(format!("list {}", list.name())),
+                ..Cause::default()
+            },
             (None, Some(Owner::Rule(id))) => Cause {
-                rule: Some(*id),
+                rule: Some(id),
                 ..Cause::default()
             },
             (None, _) => Cause::default(),
@@ -200,21 +290,26 @@ impl Filter {
         &self,
         wanted: impl Fn(RuleId) -> bool,
     ) -> Result<BTreeMap<RuleId, Hits>, TableError> {
-        let kept = self.kept_hits.iter().filter(|(rule, _)| wanted(**rule));
-        let mut hits: BTreeMap<RuleId, Hits> = kept.map(|(rule, hits)| (*rule, *hits)).collect();
-        let mut owned: Vec<(VerdictId, RuleId)> = Vec::new();
-        for (id, owner) in &self.owners {
-            if let Owner::Rule(rule) = owner
-                && wanted(*rule)
-            {
-                owned.push((*id, *rule));
-            }
-        }
-        let ids: Vec<VerdictId> = owned.iter().map(|(id, _)| *id).collect();
-        for ((_, rule), found) in owned.iter().zip(self.datapath.hits(&ids)?) {
-            add(hits.entry(*rule).or_default(), found);
-        }
-        Ok(hits)
+        let is_wanted = |owner: &Owner| matches!(owner, Owner::Rule(rule) if wanted(*rule));
+        let hits = self.enforcer.hits(is_wanted)?.into_iter();
+        Ok(hits
+            .filter_map(|(owner, hits)| match owner {
+                Owner::Rule(rule) => Some((rule, hits)),
+                Owner::List(_) | Owner::Group(_) | Owner::Unknown => None,
+            })
+            .collect())
+    }
+
+    /// What the entries of each list matched so far.
+    pub(super) fn list_hits(&self) -> Result<BTreeMap<ListId, Hits>, TableError> {
+        let hits = self
+            .enforcer
+            .hits(|owner| matches!(owner, Owner::List(_)))?;
+        let of_lists = hits.into_iter().filter_map(|(owner, hits)| match owner {
+            Owner::List(list) => Some((list, hits)),
+            Owner::Rule(_) | Owner::Group(_) | Owner::Unknown => None,
+        });
+        Ok(of_lists.collect())
     }
 
     /// The kernel's own answer about an address, with the hits of each verdict of the chain.
@@ -222,93 +317,84 @@ impl Filter {
         &self,
         address: Address,
     ) -> Result<Vec<(VerdictId, Verdict, Hits)>, TableError> {
-        let (first, chain) = self.datapath.lookup(address)?;
-        let ids = ids_of(first, &chain);
-        let hits = self.datapath.hits(&ids)?;
-        let rows = ids.into_iter().zip(chain).zip(hits);
-        Ok(rows
-            .map(|((id, verdict), hits)| (id, verdict, hits))
-            .collect())
+        self.enforcer.lookup(address)
     }
 
-    fn plan(&self, rules: &RuleSet, now: Now) -> Result<Plan, policy::TableFull> {
-        let mut enforced = self.enforced.clone();
-        let steps = enforced.plan(&policy::compile(rules, now), now)?;
-        Ok(Plan { enforced, steps })
+    fn enforce_within(&mut self, subjects: Vec<Subject>, now: Now) -> Result<(), Failure> {
+        if !self.begun {
+            return Ok(());
+        }
+        let reach = Self::reach(subjects);
+        self.enforce_reach(&reach, now)
     }
 
-    fn carry_out(&mut self, mut plan: Plan) -> Result<(), crate::datapath::ApplyError> {
-        self.keep_hits(&mut plan.enforced);
-        self.datapath
-            .apply(&plan.steps)
-            .inspect_err(|_| self.in_between = true)?;
-        self.enforced = plan.enforced;
-        self.owners = self.enforced.owners().collect();
-        Ok(())
-    }
-
-    /// Ids that are taken back into use lose their hits: they are read before that.
-    fn keep_hits(&mut self, enforced: &mut Enforced) {
-        for (id, owner) in enforced.take_reclaimed() {
-            if let Owner::Rule(rule) = owner
-                && self.rules.get(rule).is_some()
-                && let Ok(hits) = self.datapath.hits(&[id])
-            {
-                let kept = self.kept_hits.entry(rule).or_default();
-                for hits in hits {
-                    add(kept, hits);
+    fn enforce_reach(&mut self, reach: &Reach, now: Now) -> Result<(), Failure> {
+        let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
+        let enforcer = &mut self.enforcer;
+        let outcome = enforcer
+            .prepare(&inputs, reach, now)
+            .and_then(|prepared| enforcer.publish(prepared, &inputs, now));
+        match &outcome {
+            Ok(()) if *reach == Reach::Everything => self.retry_at = None,
+            Ok(()) => {}
+            Err(error) => {
+                self.retry_at = Some(now.boot_ns.saturating_add(RETRY_NS));
+                if matches!(error, EnforceError::Table(_)) {
+                    // What it took and what not, it must say itself.
+                    let read = self.enforcer.read_anew(now);
+                    if let Err(error) = read {
+                        tracing::warn!("reading the kernel's tables: {error}");
+                    }
                 }
             }
         }
+        outcome.map_err(|error| refused(&error))
     }
 
-    /// Reads what the kernel holds, if that is not known. Ids rest from then on: reading it again
-    /// each time would never let them.
-    fn read_back(&mut self, now: Now) -> Result<(), TableError> {
-        if self.in_between {
-            let (prefixes, verdicts) = (self.datapath.prefixes()?, self.datapath.verdicts()?);
-            self.enforced = Enforced::read_anew(self.limits, prefixes, &verdicts, now);
-            self.in_between = false;
-        }
-        Ok(())
-    }
-
-    /// After a refusal: the kernel holds something in between.
-    fn read_anew(&mut self, now: Now) {
-        let again = self
-            .read_back(now)
-            .map_err(|error| failed(error.to_string()))
-            .and_then(|()| self.enforce(now));
-        if let Err(error) = again {
-            self.retry_at = Some(now.boot_ns.saturating_add(RETRY_NS));
+    /// After a refusal: what the kernel took of it is taken back.
+    fn enforce_anew(&mut self, now: Now) {
+        if let Err(error) = self.enforce_reach(&Reach::Everything, now) {
             tracing::warn!("the kernel's table is not what the rules say yet: {error}");
         }
     }
+
+    /// What changed rules are about.
+    fn subjects(&self, synced: &Synced) -> Vec<Subject> {
+        let added = synced.added.iter().filter_map(|id| self.rules.get(*id));
+        let removed = synced.removed.iter();
+        added.chain(removed).map(|rule| rule.subject).collect()
+    }
+
+    /// The addresses that rules about these subjects concern.
+    fn reach(subjects: impl IntoIterator<Item = Subject>) -> Reach {
+        let mut prefixes = Vec::new();
+        for subject in subjects {
+            match subject {
+                Subject::Prefix(prefix) => prefixes.push(prefix),
+                Subject::Asn(_) | Subject::Country(_) => return Reach::Everything,
+            }
+        }
+        Reach::of(prefixes)
+    }
 }
 
-struct Plan {
-    enforced: Enforced,
-    steps: Vec<policy::Step>,
-}
-
-/// The ids of a chain, from its first id and the terms.
-pub(super) fn ids_of(first: VerdictId, chain: &[Verdict]) -> Vec<VerdictId> {
-    let beneath = chain.iter().map(|verdict| verdict.then);
-    std::iter::once(first)
-        .chain(beneath)
-        .take(chain.len())
-        .collect()
-}
-
-fn add(sum: &mut Hits, more: Hits) {
-    sum.packets = sum.packets.saturating_add(more.packets);
-    sum.bytes = sum.bytes.saturating_add(more.bytes);
+/// As [`Filter::inputs`], where the enforcer is borrowed too.
+fn inputs<'a>(rules: &'a RuleSet, lists: &'a [List], database: Option<&'a Database>) -> Inputs<'a> {
+    Inputs {
+        rules,
+        lists,
+        database,
+        tiers: Tiers::default(),
+    }
 }
 
 fn failed(message: String) -> Failure {
     Failure::new(FailureCode::Failed, message)
 }
 
-fn refused(full: &policy::TableFull) -> Failure {
-    Failure::new(FailureCode::Refused, full.to_string())
+fn refused(error: &EnforceError) -> Failure {
+    match error {
+        EnforceError::Full(full) => Failure::new(FailureCode::Refused, full.to_string()),
+        EnforceError::Table(error) => failed(format!("the kernel refused ({error})")),
+    }
 }

@@ -7,18 +7,23 @@ mod access;
 mod belongings;
 mod check;
 mod commands;
+mod databases;
 pub mod edit;
+mod enforcer;
 mod filter;
+pub mod import;
 mod interfaces;
 pub mod lock;
 mod made;
 pub mod mode;
+mod networks;
 mod notify;
 mod observe;
 mod offline;
 mod prepare;
 mod reload;
 mod rules;
+mod sources;
 mod start;
 mod status;
 mod tails;
@@ -44,10 +49,13 @@ use tokio::{
     time::{Interval, MissedTickBehavior, interval},
 };
 
-use self::{filter::Filter, interfaces::Interfaces, mode::ModeState, tails::Tails};
+use self::{
+    databases::Databases, filter::Filter, interfaces::Interfaces, mode::ModeState, tails::Tails,
+};
 pub use self::{
     interfaces::Wish,
-    offline::{Offline, OfflineError},
+    networks::objection,
+    offline::{Offline, OfflineError, stored_rules},
     start::{Start, run},
 };
 use crate::{
@@ -62,6 +70,7 @@ use crate::{
         protected::Finder,
         watch::{Change, Watch},
     },
+    lists::ListFiles,
     stream::{FlowAssembler, FlowSegment, Outcome},
 };
 
@@ -76,6 +85,7 @@ struct Daemon {
     config_path: PathBuf,
     started: Timestamp,
     filter: Filter,
+    list_files: ListFiles,
     mode: ModeState,
     /// The mode words last written to the kernel; nothing before the first time.
     written: Option<(u64, u64)>,
@@ -86,6 +96,7 @@ struct Daemon {
     /// The tables' secret, for the tags of sources.
     seed: u64,
     finder: Finder,
+    databases: Databases,
     ports: PortSets,
     /// From when everything is in place and attached.
     running: bool,
@@ -110,7 +121,7 @@ impl Wakers {
     fn new(daemon: &mut Daemon, listener: UnixListener) -> anyhow::Result<Self> {
         let (sender, calls) = mpsc::channel(CALLS);
         tokio::spawn(serve(listener, sender, Limits::default()));
-        let datapath = &mut daemon.filter.datapath;
+        let datapath = &mut daemon.filter.enforcer.datapath;
         let mut clock = interval(tick::PERIOD);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
@@ -216,10 +227,10 @@ impl Daemon {
     /// What becomes of a source's packets now, by the kernel's own table.
     fn fate_of(&self, src: Address) -> (Action, Cause) {
         let now = host::now();
-        let Ok((first, chain)) = self.filter.datapath.lookup(src) else {
+        let Ok((first, chain)) = self.filter.enforcer.datapath.lookup(src) else {
             return (Action::Pass, Cause::default());
         };
-        let ids = filter::ids_of(first, &chain);
+        let ids = enforcer::ids_of(first, &chain);
         let table = |id: VerdictId| {
             let position = ids.iter().position(|other| *other == id)?;
             chain.get(position).copied()
@@ -244,7 +255,9 @@ impl Daemon {
     }
 
     fn look_at_interfaces(&mut self) {
-        let events = self.interfaces.look_again(&mut self.filter.datapath);
+        let events = self
+            .interfaces
+            .look_again(&mut self.filter.enforcer.datapath);
         self.emit_all(events);
     }
 }

@@ -9,7 +9,8 @@ use rustix::process::{Gid, Uid};
 use super::{
     belongings::in_state_dir,
     check::{Facts, check},
-    filter::ids_of,
+    enforcer::ids_of,
+    filter::Behind,
     interfaces::view_of,
     mode::{ModeState, view_of_settings},
     status::{count, lost},
@@ -25,10 +26,8 @@ use crate::{
         ownership::{Ids, give},
         privilege,
     },
-    rules::{
-        rule::{Rule, RuleAction},
-        set::RuleSet,
-    },
+    policy::{self, Inputs},
+    rules::{rule::RuleAction, set::RuleSet},
     store::{Bypass, Change, FILE, Store},
 };
 
@@ -97,6 +96,9 @@ impl Offline {
                 protected: None,
                 ..count(rules)
             }),
+            table: None,
+            lists: Vec::new(),
+            asn: None,
             counters: counters(&read),
             ports: None,
             notes,
@@ -120,19 +122,22 @@ impl Offline {
         let chain: Vec<_> = rows
             .map(|((id, verdict), hits)| (id, verdict, hits))
             .collect();
-        let winner = crate::policy::explain(&rules, address, now)
-            .winner()
+        let winner = policy::explain(&Inputs::of_rules(&rules), address, now)
+            .winning_rule()
             .and_then(|id| rules.get(id));
-        let behind = |id: VerdictId| -> Option<&Rule> {
+        let behind = |id: VerdictId| -> Option<Behind<'_>> {
             let (_, verdict, _) = chain.iter().find(|(row, ..)| *row == id)?;
             let drops = Action::from_code(verdict.action) == Action::Drop;
-            winner.filter(|rule| (rule.action == RuleAction::Block) == drops)
+            winner
+                .filter(|rule| (rule.action == RuleAction::Block) == drops)
+                .map(Behind::Rule)
         };
         let facts = Facts {
             address,
+            announced: None,
             chain: chain.clone(),
             mode: self.mode()?,
-            rules: &rules,
+            inputs: Inputs::of_rules(&rules),
             notes,
         };
         Ok(check(facts, behind, |_| None, now))
@@ -180,8 +185,8 @@ impl Offline {
     }
 }
 
-/// The rules in the store, if there is one that can be opened now.
-fn stored_rules(state_dir: &Path) -> Result<RuleSet, String> {
+/// The rules in the store, if there is one that can be opened now; else why not.
+pub fn stored_rules(state_dir: &Path) -> Result<RuleSet, String> {
     let file = state_dir.join(FILE);
     if !file.exists() {
         return Err(format!("there is no rule store at {}", file.display()));

@@ -2,13 +2,12 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, access, rules::failed, wishes};
+use super::{Daemon, access, networks::objection, rules::failed, wishes};
 use crate::{
     config::Config,
     control::protocol::{Failure, FailureCode},
     event::{Body, Note, RuleChange, file::LogFile},
     host,
-    rules::rule::Origin,
 };
 
 impl Daemon {
@@ -41,17 +40,25 @@ impl Daemon {
             })?)
         };
 
-        // The rules go first: they are what may not fit.
-        let ours = |origin: &Origin| *origin == Origin::Config;
-        let now = host::now();
-        let (synced, result) = self.filter.sync(ours, config.rules.clone(), now);
-        if let Err(failure) = result {
-            let (_, undone) = self.filter.sync(ours, before.rules.clone(), now);
-            if let Err(error) = undone {
-                tracing::warn!("the earlier rules could not be put back: {error}");
-            }
-            return Err(failure);
+        // A database that cannot be read leaves the one from before: it is no part of the whole.
+        let databases = self.databases.clone();
+        self.databases.follow(&config.asn_databases);
+        let database = self.databases.get().ok();
+        if let Some(rule) = database.and_then(|database| objection(&config.rules, database)) {
+            self.databases = databases;
+            return Err(Failure::new(FailureCode::BadConfig, rule));
         }
+        // Rules, lists and ASNs go first: they are what may not fit.
+        let (lists, files) = self.list_files.read(&config.lists, self.filter.lists());
+        let (rules, database) = (config.rules.clone(), self.databases.shared());
+        let enforcer = &mut self.filter.enforcer;
+        let limit = enforcer.limit_prefixes(wishes::limits(&config).prefixes);
+        let configured = self.filter.configure(rules, lists, database, host::now());
+        let synced = configured.inspect_err(|_| {
+            self.databases = databases;
+            self.filter.enforcer.limit_prefixes(limit);
+        })?;
+        self.tell_list_files(files);
         self.config = Arc::new(config);
         if let Err(failure) = self.write_settings() {
             self.config = before;
@@ -62,6 +69,7 @@ impl Daemon {
                 .reconfigure(self.config.log.budget_per_second, file);
         }
         self.look_at_host();
+        self.look_at_databases();
         let added: Vec<Body> = synced
             .added
             .iter()
@@ -86,7 +94,7 @@ impl Daemon {
         let config = Arc::clone(&self.config);
         let gone = before.agent.interfaces.iter();
         for iface in gone.filter(|iface| !config.agent.interfaces.contains(iface)) {
-            let datapath = &mut self.filter.datapath;
+            let datapath = &mut self.filter.enforcer.datapath;
             let removed =
                 self.interfaces
                     .remove(datapath, iface, "not in the configuration any more");

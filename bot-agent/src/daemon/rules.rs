@@ -5,16 +5,17 @@ use std::{collections::BTreeSet, net::IpAddr};
 use super::{
     Daemon,
     check::{Facts, check},
-    edit,
+    edit, import,
 };
 use crate::{
     control::{
-        protocol::{Failure, FailureCode, List, Put, Response, Take},
+        network::{AddressFacts, NetworkFacts, Wanted},
+        protocol::{Failure, FailureCode, Import, List, Put, Response, Take},
         view::RuleView,
     },
-    event::{Body, RuleChange},
-    host,
-    rules::rule::{Origin, Rule, RuleAction, RuleId},
+    event::{Body, Kind, RuleChange},
+    host, policy,
+    rules::rule::{RuleAction, RuleId},
 };
 
 impl Daemon {
@@ -22,6 +23,7 @@ impl Daemon {
         let now = host::now();
         let edit = edit::put(
             self.filter.rules(),
+            self.databases.get(),
             action,
             put,
             self.config.block_duration,
@@ -33,13 +35,33 @@ impl Daemon {
         }
         let added = edit.added.clone();
         let changed = self.filter.commit(edit, now)?;
-        let rules = added
-            .iter()
-            .filter_map(|id| self.filter.rules().get(*id))
-            .map(|rule| Body::RuleAdded(RuleChange::of(rule)));
-        let bodies: Vec<Body> = rules.collect();
-        self.emit_all(bodies);
+        self.tell_added(&added);
         Ok(Response::Changed(Box::new(changed)))
+    }
+
+    pub(super) fn import(&mut self, import: Import) -> Result<Response, Failure> {
+        let now = host::now();
+        let dry_run = import.dry_run;
+        let edit = import::import(self.filter.rules(), self.databases.get(), import, now)?;
+        let added = edit.added.clone();
+        let imported = if edit.changes.is_empty() {
+            edit.answer
+        } else if dry_run {
+            self.filter.rehearse(edit, now)?
+        } else {
+            let imported = self.filter.commit(edit, now)?;
+            self.tell_added(&added);
+            imported
+        };
+        Ok(Response::Imported(Box::new(imported)))
+    }
+
+    fn tell_added(&mut self, added: &[RuleId]) {
+        let now = host::now();
+        for rule in added.iter().filter_map(|id| self.filter.rules().get(*id)) {
+            let body = || Body::RuleAdded(RuleChange::of(rule));
+            self.sink.emit_with(now, Kind::RuleAdded, body);
+        }
     }
 
     pub(super) fn take(&mut self, action: RuleAction, take: &Take) -> Result<Response, Failure> {
@@ -51,61 +73,83 @@ impl Daemon {
         }
         let removed = edit.removed.clone();
         let taken = self.filter.commit(edit, now)?;
-        self.emit_all(
-            removed
-                .iter()
-                .map(|rule| Body::RuleRemoved(RuleChange::of(rule))),
-        );
+        let now = host::now();
+        for rule in &removed {
+            let body = || Body::RuleRemoved(RuleChange::of(rule));
+            self.sink.emit_with(now, Kind::RuleRemoved, body);
+        }
         Ok(Response::Taken(Box::new(taken)))
     }
 
+    /// One page of rules and where to go on, or their numbers.
     pub(super) fn list(&self, list: &List) -> Result<Vec<Response>, Failure> {
+        if list.summary {
+            let summary = list.summarize(self.filter.rules());
+            return Ok(vec![Response::Summary(summary)]);
+        }
         let now = host::now();
+        let page = list.page(self.filter.rules());
+        let shown: BTreeSet<RuleId> = page.rules.iter().map(|rule| rule.id).collect();
         let hits = self
             .filter
-            .hits(|_| true)
+            .hits(|rule| shown.contains(&rule))
             .map_err(|error| failed(error.to_string()))?;
-        let wanted = |rule: &&Rule| {
-            (list.protected || !matches!(rule.origin, Origin::Protected(_)))
-                && list.action.is_none_or(|action| rule.action == action)
-                && list
-                    .overlaps
-                    .is_none_or(|prefix| prefix.covers(rule.prefix) || rule.prefix.covers(prefix))
-        };
-        let mut lines: Vec<Response> = self
-            .filter
-            .rules()
+        let mut lines: Vec<Response> = page
+            .rules
             .iter()
-            .filter(wanted)
             .map(|rule| {
                 let hits = hits.get(&rule.id).copied();
                 Response::Rule(Box::new(RuleView::of(rule, now).with_hits(hits)))
             })
             .collect();
-        lines.push(Response::End { count: lines.len() });
+        lines.push(Response::End {
+            count: lines.len(),
+            next: page.next,
+        });
         Ok(lines)
+    }
+
+    /// Who has an address, or what an ASN or a country has.
+    pub(super) fn asn(&self, of: &str) -> Result<Response, Failure> {
+        let invalid = |message: String| Failure::new(FailureCode::Invalid, message);
+        let wanted: Wanted = of.parse().map_err(invalid)?;
+        let refused = |why: &str| Failure::new(FailureCode::Refused, why);
+        let database = self.databases.get().map_err(refused)?;
+        Ok(match wanted {
+            Wanted::Address(address) => {
+                Response::Address(Box::new(AddressFacts::of(address, database)))
+            }
+            Wanted::Network(subject) => {
+                let rules = Some(self.filter.rules());
+                let facts = NetworkFacts::of(subject, database, rules, host::now());
+                Response::Network(Box::new(facts))
+            }
+        })
     }
 
     pub(super) fn check(&self, address: IpAddr) -> Result<Response, Failure> {
         let now = host::now();
         let address = address.into();
-        let covering = self.filter.rules().covering_address(address);
-        let covering: BTreeSet<RuleId> = covering.map(|rule| rule.id).collect();
+        let inputs = self.filter.inputs();
+        let explanation = policy::explain(&inputs, address, now);
+        let covering: BTreeSet<RuleId> = explanation.rules().map(|rule| rule.id).collect();
         let hits = self
             .filter
             .hits(|rule| covering.contains(&rule))
             .map_err(|error| failed(error.to_string()))?;
+        let database = self.databases.get().ok();
         let facts = Facts {
             address,
+            announced: database.and_then(|database| database.lookup(address)),
             chain: self
                 .filter
                 .lookup(address)
                 .map_err(|error| failed(error.to_string()))?,
             mode: self.mode.view(now),
-            rules: self.filter.rules(),
+            inputs,
             notes: Vec::new(),
         };
-        let behind = |id| self.filter.rule_behind(id, address, now);
+        let behind = |id| self.filter.behind(id, address, now);
         let check = check(facts, behind, |rule| hits.get(&rule).copied(), now);
         Ok(Response::Check(Box::new(check)))
     }

@@ -16,9 +16,11 @@ use tokio::net::UnixListener;
 
 use super::{
     Daemon, Wakers, Wish, access,
+    databases::Databases,
     filter::Filter,
     interfaces::Interfaces,
     mode::ModeState,
+    networks::objection,
     notify::notify,
     prepare::{Prepared, prepare},
     tails::Tails,
@@ -35,7 +37,8 @@ use crate::{
     },
     exit_code::ExitCode,
     host::{self, protected::Finder},
-    rules::{mode::Mode, rule::Origin, set::RuleSet},
+    lists::ListFiles,
+    rules::{mode::Mode, set::RuleSet},
     store::{Bypass, Change, Store},
     stream::{FlowAssembler, Limits as StreamLimits},
 };
@@ -80,7 +83,7 @@ pub fn run(start: &Start) -> anyhow::Result<ExitCode> {
             Ok(wakers) => wakers,
             Err(error) => {
                 // What an earlier agent attached stays.
-                let undone = daemon.interfaces.undo(&mut daemon.filter.datapath);
+                let undone = daemon.interfaces.undo(&mut daemon.filter.enforcer.datapath);
                 daemon.emit_all(undone);
                 return Err(error);
             }
@@ -145,6 +148,7 @@ fn open(
         config_path: start.config_path.clone(),
         started: now.wall,
         filter,
+        list_files: ListFiles::default(),
         mode,
         written: None,
         sink,
@@ -153,6 +157,7 @@ fn open(
         tails: Tails::default(),
         seed: kernel.seed,
         finder,
+        databases: Databases::default(),
         ports: host::ports::PortSets::default(),
         running: false,
         troubles: Troubles::new(),
@@ -167,13 +172,25 @@ impl Daemon {
     /// Everything that decides about packets, before there are any.
     fn fill(&mut self) -> anyhow::Result<()> {
         let now = host::now();
+        // Before the rules, which may be about what it says.
+        self.databases.follow(&self.config.asn_databases);
         let (_, ended) = self.filter.expire(now);
         ended?;
-        let ours = |origin: &Origin| *origin == Origin::Config;
-        let (_, synced) = self.filter.sync(ours, self.config.rules.clone(), now);
-        synced?;
+        let (lists, files) = self.list_files.read(&self.config.lists, &[]);
+        let (rules, shared) = (self.config.rules.clone(), self.databases.shared());
+        self.filter.configure(rules, lists, shared, now)?;
+        self.tell_list_files(files);
+        self.look_at_databases();
+        let database = self.databases.get().ok();
+        if let Some(rule) = database.and_then(|database| objection(&self.config.rules, database)) {
+            // Files change; a start must not depend on it.
+            self.trouble(
+                "configured rules",
+                Some(format!("in force all the same: {rule}")),
+            );
+        }
         self.look_at_host();
-        // Whatever was the same as before is compiled here for the first time.
+        // Nothing of this was put into the kernel yet: there it comes all at once.
         self.filter.enforce(now)?;
         self.write_settings()?;
         Ok(())
@@ -190,7 +207,7 @@ impl Daemon {
     fn attach_all(&mut self, start: &Start) -> anyhow::Result<()> {
         let wish = start.wish.unwrap_or_else(|| wishes::wish(&self.config));
         for iface in &start.interfaces {
-            let datapath = &mut self.filter.datapath;
+            let datapath = &mut self.filter.enforcer.datapath;
             let events = self.interfaces.add(datapath, iface, wish)?;
             self.emit_all(events);
         }
@@ -198,7 +215,7 @@ impl Daemon {
             if start.interfaces.contains(iface) {
                 continue;
             }
-            let datapath = &mut self.filter.datapath;
+            let datapath = &mut self.filter.enforcer.datapath;
             match self.interfaces.add(datapath, iface, wish) {
                 Err(crate::datapath::AttachError::NoSuchInterface(_)) => {
                     self.interfaces.want(iface, wish);
@@ -219,7 +236,7 @@ impl Daemon {
     /// What an earlier agent filters and nobody named now is filtered on: by this agent's program,
     /// and where people see it. Only `detach` ends that.
     fn take_over(&mut self, wish: Wish) {
-        let filtered = match self.filter.datapath.filtered() {
+        let filtered = match self.filter.enforcer.datapath.filtered() {
             Ok(filtered) => filtered,
             Err(error) => return self.emit(Body::error(error.to_string())),
         };
@@ -227,7 +244,10 @@ impl Daemon {
             if self.interfaces.wanted().any(|wanted| wanted == iface) {
                 continue;
             }
-            match self.interfaces.add(&mut self.filter.datapath, &iface, wish) {
+            match self
+                .interfaces
+                .add(&mut self.filter.enforcer.datapath, &iface, wish)
+            {
                 Ok(events) => {
                     self.emit_all(events);
                     self.emit(Body::error(format!(

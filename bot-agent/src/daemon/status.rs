@@ -7,8 +7,9 @@ use bot_common::abi::counter::{Channel, Counter, Hits};
 use super::{Daemon, rules::failed};
 use crate::{
     control::{
+        network::DatabaseView,
         protocol::{Failure, Response},
-        view::{AgentView, HitsView, PortsView, RuleCounts, Status, counters},
+        view::{AgentView, HitsView, ListView, PortsView, RuleCounts, Status, TableView, counters},
     },
     host::{self, ports::PortSet},
     rules::{
@@ -19,11 +20,15 @@ use crate::{
     wording::{many, verb},
 };
 
+/// Bytes of a line of the table.
+const LINE_BYTES: u64 = 64;
+
 impl Daemon {
     pub(super) fn status(&self) -> Result<Response, Failure> {
         let now = host::now();
         let read = self
             .filter
+            .enforcer
             .datapath
             .counters()
             .map_err(|error| failed(error.to_string()))?;
@@ -41,6 +46,9 @@ impl Daemon {
             mode: self.mode.view(now),
             interfaces: self.interfaces.view(),
             rules: Some(count(self.filter.rules())),
+            table: self.table_view(),
+            lists: self.list_views()?,
+            asn: self.databases.get().ok().map(DatabaseView::of),
             counters,
             ports: Some(PortsView {
                 served_tcp: ranges(&self.ports.served_tcp),
@@ -50,6 +58,36 @@ impl Daemon {
             }),
             notes,
         })))
+    }
+
+    /// How full the kernel's table is.
+    fn table_view(&self) -> Option<TableView> {
+        let enforcer = &self.filter.enforcer;
+        let usage = enforcer.datapath.usage()?;
+        let (used, limits) = enforcer.used();
+        let bytes = |lines: u32| u64::from(lines) * LINE_BYTES;
+        Some(TableView {
+            prefixes: used.prefixes,
+            max_prefixes: limits.prefixes,
+            verdicts: used.verdicts,
+            max_verdicts: limits.verdicts,
+            bytes: bytes(usage.total),
+            used_bytes: bytes(usage.used),
+            repairs: enforcer.repairs(),
+        })
+    }
+
+    fn list_views(&self) -> Result<Vec<ListView>, Failure> {
+        let hits = self.filter.list_hits();
+        let hits = hits.map_err(|error| failed(error.to_string()))?;
+        let lists = self.filter.lists().iter();
+        Ok(lists
+            .map(|list| ListView {
+                name: list.name().to_string(),
+                entries: list.len(),
+                hits: hits.get(&list.id()).copied().unwrap_or_default().into(),
+            })
+            .collect())
     }
 
     /// What became of hellos in the agent, as counters without bytes.

@@ -30,7 +30,10 @@ impl Daemon {
         if let Some(result) = self.filter.retry(now) {
             self.trouble_of("enforcing the rules", &result);
         }
+        let result = self.filter.look_for_differences(now);
+        self.trouble_of("comparing the kernel's table with the rules", &result);
         self.look_at_host();
+        self.look_at_databases();
         self.tell_tails();
         for outcome in self.assembler.expire(now.boot_ns) {
             self.outcome(&outcome);
@@ -43,7 +46,7 @@ impl Daemon {
         if self.tails.is_idle() {
             return;
         }
-        let slots = self.filter.datapath.report_slots();
+        let slots = self.filter.enforcer.datapath.report_slots();
         let message = slots.as_ref().err().map(ToString::to_string);
         self.trouble("reading the report slots", message);
         for tail in self
@@ -87,7 +90,8 @@ impl Daemon {
 
     /// A rescue that did not wait for the agent (`bypass`, `resume`, `mode monitor`) holds.
     pub(super) fn adopt_mode(&mut self) {
-        let (Some(written), Ok(kernel)) = (self.written, self.filter.datapath.settings()) else {
+        let (Some(written), Ok(kernel)) = (self.written, self.filter.enforcer.datapath.settings())
+        else {
             return;
         };
         let kernel = (kernel.enforce_until, kernel.bypass_until);
@@ -151,10 +155,16 @@ impl Daemon {
         self.trouble("looking for protected addresses", result.err());
     }
 
+    /// What is wrong with the ASN database, and with rules that need it.
+    pub(super) fn look_at_databases(&mut self) {
+        let complaints = self.databases.complaints(self.filter.rules());
+        self.trouble("reading the ASN database", complaints);
+    }
+
     fn refresh_ports(&mut self) -> Result<(), String> {
         let served = served::listening().map_err(|error| error.to_string())?;
         let ports = wishes::ports(&self.config, &served, self.finder.sshd_ports());
-        let set = self.filter.datapath.set_ports(&ports);
+        let set = self.filter.enforcer.datapath.set_ports(&ports);
         set.map_err(|error| error.to_string())?;
         self.ports = ports;
         Ok(())

@@ -58,7 +58,7 @@ pub(super) fn protected(config: &Config, found: Vec<(Prefix, String)>) -> Vec<Dr
         .into_iter()
         .chain(configured)
         .map(|(prefix, what)| Draft {
-            prefix,
+            subject: prefix.into(),
             action: RuleAction::Allow,
             scope: Scope::All,
             monitor: false,
@@ -131,7 +131,6 @@ pub(super) fn options<'a>(config: &Config, object: Option<&'a [u8]>) -> Options<
     Options {
         object,
         debug: config.kernel_log,
-        prefixes: config.tables.prefixes,
         verdicts: config.tables.verdicts,
         report_ring: config.reports.ring_bytes,
         hello_ring: config.hello.ring_bytes,
@@ -158,7 +157,10 @@ pub(super) fn restarts(before: &Config, after: &Config) -> Vec<&'static str> {
             before.agent.state_dir != after.agent.state_dir,
         ),
         ("[control]", before.control != after.control),
-        ("[tables]", before.tables != after.tables),
+        (
+            "tables.verdicts",
+            before.tables.verdicts != after.tables.verdicts,
+        ),
         (
             "hello.ring_bytes",
             before.hello.ring_bytes != after.hello.ring_bytes,
@@ -215,7 +217,12 @@ mod tests {
 
     #[test]
     fn changes_that_need_a_restart_are_named() {
-        let after = config("[agent]\npin_dir = \"/sys/fs/bpf/x\"\n[tables]\nprefixes = 2000\n");
-        assert_eq!(restarts(&config(""), &after), ["agent.pin_dir", "[tables]"]);
+        let after = config(
+            "[agent]\npin_dir = \"/sys/fs/bpf/x\"\n[tables]\nprefixes = 2000\nverdicts = 2000\n",
+        );
+        assert_eq!(
+            restarts(&config(""), &after),
+            ["agent.pin_dir", "tables.verdicts"]
+        );
     }
 }

@@ -17,7 +17,6 @@
 //! taken over from every layout version, their program swapped in one step, so that a restart or
 //! an upgrade leaves no packet unfiltered. For that the tables must be filled before `attach`.
 
-pub mod apply;
 pub mod attach;
 pub mod attachment;
 pub mod debug_log;
@@ -25,11 +24,13 @@ pub mod detach;
 pub mod error;
 pub mod folder;
 mod fresh;
+pub mod generation;
 mod link;
 pub mod object;
 pub mod open;
 pub mod pinned;
 mod ports;
+mod prefixes;
 mod program;
 mod reason;
 pub mod ring;
@@ -37,7 +38,6 @@ mod settings;
 mod shape;
 pub mod tables;
 
-pub use apply::ApplyError;
 pub use attach::{Attached, XdpRequest, foreign_program};
 pub use attachment::Attachment;
 pub use detach::{Detached, detach_all, detach_links};

@@ -26,8 +26,6 @@ pub struct Options<'a> {
     pub object: Option<&'a [u8]>,
     /// Turns on the programs' debug channel.
     pub debug: bool,
-    /// Prefixes that the tables shall hold.
-    pub prefixes: u32,
     /// Verdict ids, [`bot_common::abi::verdict::VerdictId::NONE`] included, at most 65,536.
     pub verdicts: u32,
     /// Bytes of the ring of drop reports; rounded up to a power of two of pages.
@@ -68,7 +66,7 @@ impl Datapath {
                 name,
             })
         };
-        let mut tables = Tables::new(&mut take)?;
+        let mut tables = Tables::new(&mut take, &folder.layout().maps())?;
         let reports = Some(take(names::MAP_REPORTS)?);
         let hellos = Some(take(names::MAP_HELLOS)?);
         let adopted = tables.ensure_seed()?;
@@ -141,7 +139,6 @@ pub fn check_host() -> Result<(), Error> {
 fn load(object: &[u8], options: &Options<'_>, layout: &Layout) -> Result<Ebpf, Error> {
     layout.make()?;
     let sizes = [
-        (names::MAP_PREFIXES, options.prefixes),
         (names::MAP_VERDICTS, options.verdicts),
         (names::MAP_VERDICT_HITS, options.verdicts),
         (names::MAP_REPORTS, options.report_ring),

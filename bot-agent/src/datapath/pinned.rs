@@ -36,11 +36,12 @@ impl Pinned {
         {
             return Err(nothing());
         }
-        let tables = Tables::new(&mut |name| {
+        let mut open = |name| {
             MapData::from_pin(maps.join(name))
                 .and_then(Map::from_map_data)
                 .map_err(|source| Error::Map { name, source })
-        })?;
+        };
+        let tables = Tables::new(&mut open, &maps)?;
         Ok(Self { folder, tables })
     }
 

@@ -3,10 +3,9 @@
 //! Values cross as the bytes of bot-common's zerocopy types. Used by the daemon through
 //! [`super::Datapath`] and by commands without a daemon through [`super::Pinned`].
 
-use aya::maps::{
-    Array, Map, MapData, MapError, PerCpuArray, PerCpuValues,
-    lpm_trie::{Key, LpmTrie},
-};
+use std::{io, path::Path};
+
+use aya::maps::{Array, Map, MapData, MapError, PerCpuArray, PerCpuValues};
 use bot_common::{
     abi::{
         counter::{COUNTERS, Counter, Hits},
@@ -23,13 +22,17 @@ use zerocopy::transmute;
 use super::{
     error::Error,
     ports::Written,
+    prefixes::PrefixStore,
     reason::{map_errno, map_reason},
 };
-use crate::rules::prefix::Prefix;
+use crate::{
+    rules::prefix::Prefix,
+    table::{Full, Image, Ranges, Usage},
+};
 
 /// The typed maps.
 pub struct Tables {
-    prefixes: LpmTrie<MapData, [u8; size_of::<Address>()], u32>,
+    prefixes: PrefixStore,
     verdicts: Array<MapData, [u8; size_of::<Verdict>()]>,
     hits: PerCpuArray<MapData, [u8; size_of::<Hits>()]>,
     counters: PerCpuArray<MapData, [u8; size_of::<Hits>()]>,
@@ -45,14 +48,17 @@ pub type SlotPlace = (u16, u32);
 /// Why a table could not be read or written.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// The prefix store is full.
-    #[error(
-        "the prefix table is full at {prefix}; raise `[tables] prefixes` in the configuration, then \
-         `bot-agent detach` and start again"
-    )]
-    Full {
-        /// The prefix that found no room.
-        prefix: Prefix,
+    /// A policy needs more than a generation of the prefix store can hold.
+    #[error("{full}; the old table stays in force")]
+    Room {
+        /// What is needed, and what there is.
+        full: Full,
+    },
+    /// The generation in force could not be pinned.
+    #[error("pinning {}: {source}", names::MAP_GENERATION)]
+    Pin {
+        /// The kernel's reason.
+        source: io::Error,
     },
     /// The kernel refused.
     #[error("{action} {table}: {}", map_reason(source))]
@@ -70,16 +76,18 @@ impl TableError {
     /// The kernel's error number, if there is one.
     pub fn errno(&self) -> Option<i32> {
         match self {
-            Self::Full { .. } => Some(libc::ENOSPC),
+            Self::Room { .. } => Some(libc::ENOSPC),
+            Self::Pin { source } => source.raw_os_error(),
             Self::Access { source, .. } => map_errno(source),
         }
     }
 }
 
 impl Tables {
-    /// Types the maps that `map` finds by name.
+    /// Types the maps that `map` finds by name; `pins` is the folder of their pins.
     pub(super) fn new(
         map: &mut dyn FnMut(&'static str) -> Result<Map, Error>,
+        pins: &Path,
     ) -> Result<Self, Error> {
         fn typed<M: TryFrom<Map, Error = MapError>>(
             map: &mut dyn FnMut(&'static str) -> Result<Map, Error>,
@@ -88,7 +96,7 @@ impl Tables {
             M::try_from(map(name)?).map_err(|source| Error::Map { name, source })
         }
         Ok(Self {
-            prefixes: typed(map, names::MAP_PREFIXES)?,
+            prefixes: PrefixStore::new(map(names::MAP_TABLE)?, pins)?,
             verdicts: typed(map, names::MAP_VERDICTS)?,
             hits: typed(map, names::MAP_VERDICT_HITS)?,
             counters: typed(map, names::MAP_COUNTERS)?,
@@ -104,15 +112,24 @@ impl Tables {
         self.verdicts.len()
     }
 
-    /// Every prefix and the id it refers to, in no order.
-    pub fn prefixes(&self) -> Result<Vec<(Prefix, VerdictId)>, TableError> {
-        self.prefixes
-            .iter()
-            .map(|entry| {
-                let (key, id) = entry.map_err(reading(names::MAP_PREFIXES))?;
-                Ok((prefix(&key), id_of(id)))
-            })
-            .collect()
+    /// Everything that the generation in force says: disjoint ranges, in order.
+    pub fn ranges(&self) -> Ranges {
+        self.prefixes.ranges()
+    }
+
+    /// The same within a prefix.
+    pub fn ranges_within(&self, region: Prefix) -> Ranges {
+        self.prefixes.ranges_within(region)
+    }
+
+    /// The verdict id of an address, as the kernel finds it.
+    pub fn verdict_id(&self, address: Address) -> VerdictId {
+        self.prefixes.lookup(&address)
+    }
+
+    /// How much of the generation in force is used; nothing before this agent put one there.
+    pub fn usage(&self) -> Option<Usage> {
+        self.prefixes.usage()
     }
 
     /// The terms of every id that are not all zero.
@@ -127,15 +144,11 @@ impl Tables {
         Ok(found)
     }
 
-    /// What the kernel's own table says about an address: the id its longest prefix refers to,
+    /// What the kernel's own table says about an address: its id,
     /// and the terms of that id and of those that follow it by expiry. Terms that apply already
     /// or no more are for the caller to judge: the kernel does, packet by packet.
     pub fn lookup(&self, address: Address) -> Result<(VerdictId, Vec<Verdict>), TableError> {
-        let first = match self.prefixes.get(&Key::new(128, address.octets()), 0) {
-            Ok(id) => id_of(id),
-            Err(MapError::KeyNotFound) => VerdictId::NONE,
-            Err(source) => return Err(reading(names::MAP_PREFIXES)(source)),
-        };
+        let first = self.prefixes.lookup(&address);
         let mut chain = Vec::new();
         let mut next = first;
         while next != VerdictId::NONE && chain.len() < MAX_CHAIN {
@@ -144,6 +157,11 @@ impl Tables {
             next = verdict.then;
         }
         Ok((first, chain))
+    }
+
+    /// The terms of an id as they stand in the kernel.
+    pub fn verdict(&self, id: VerdictId) -> Result<Verdict, TableError> {
+        Ok(transmute!(self.verdict_bytes(id)?))
     }
 
     /// Every counter, summed over the CPUs.
@@ -202,36 +220,22 @@ impl Tables {
             .map_err(writing(names::MAP_VERDICT_HITS))
     }
 
-    /// Writes the terms of an id. No prefix may refer to it yet.
-    pub(super) fn write_verdict(
-        &mut self,
-        id: VerdictId,
-        verdict: Verdict,
-    ) -> Result<(), TableError> {
+    /// Writes the terms of an id, to which nothing in force may refer.
+    pub fn write_verdict(&mut self, id: VerdictId, verdict: Verdict) -> Result<(), TableError> {
         let bytes: [u8; size_of::<Verdict>()] = transmute!(verdict);
         self.verdicts
             .set(id.get(), bytes, 0)
             .map_err(writing(names::MAP_VERDICTS))
     }
 
-    /// Makes a prefix refer to an id, in one step for readers.
-    pub(super) fn upsert(&mut self, prefix: Prefix, id: VerdictId) -> Result<(), TableError> {
-        match self.prefixes.insert(&key(prefix), id.get(), 0) {
-            Ok(()) => Ok(()),
-            Err(source) if map_errno(&source) == Some(libc::ENOSPC) => {
-                Err(TableError::Full { prefix })
-            }
-            Err(source) => Err(writing(names::MAP_PREFIXES)(source)),
-        }
+    /// Puts a new generation of the prefix store in force, all at once.
+    pub fn swap(&mut self, image: Image) -> Result<(), TableError> {
+        self.prefixes.swap(image)
     }
 
-    /// Takes a prefix out; one that is not there is no error.
-    pub(super) fn remove(&mut self, prefix: Prefix) -> Result<(), TableError> {
-        match self.prefixes.remove(&key(prefix)) {
-            Ok(()) | Err(MapError::KeyNotFound) => Ok(()),
-            Err(source) if map_errno(&source) == Some(libc::ENOENT) => Ok(()),
-            Err(source) => Err(writing(names::MAP_PREFIXES)(source)),
-        }
+    /// Stores `ranges` as all that `region` says, in place. `false`: that takes a new generation.
+    pub fn update(&mut self, region: Prefix, ranges: &Ranges) -> Result<bool, TableError> {
+        self.prefixes.update(region, ranges)
     }
 
     fn verdict_bytes(&self, id: VerdictId) -> Result<[u8; size_of::<Verdict>()], TableError> {
@@ -262,21 +266,6 @@ pub(super) fn writing(table: &'static str) -> impl FnOnce(MapError) -> TableErro
     }
 }
 
-fn key(prefix: Prefix) -> Key<[u8; size_of::<Address>()]> {
-    let key = prefix.key();
-    Key::new(key.bits, key.address.octets())
-}
-
-fn prefix(key: &Key<[u8; size_of::<Address>()]>) -> Prefix {
-    let bits = u8::try_from(key.prefix_len()).unwrap_or(128);
-    Prefix::host(Address::from_v6(key.data()).to_ip()).shortened(bits)
-}
-
-/// The kernel's programs take ids beyond the last for none as well.
-fn id_of(id: u32) -> VerdictId {
-    VerdictId::new(id).unwrap_or(VerdictId::NONE)
-}
-
 fn sum(values: &[[u8; size_of::<Hits>()]]) -> Hits {
     values.iter().fold(Hits::default(), |total, bytes| {
         let hits: Hits = transmute!(*bytes);
@@ -290,21 +279,6 @@ fn sum(values: &[[u8; size_of::<Hits>()]]) -> Hits {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn keys_come_back_as_the_prefixes_they_were_made_of() {
-        for text in [
-            "192.0.2.7",
-            "10.0.0.0/8",
-            "0.0.0.0/0",
-            "2001:db8::/32",
-            "::/0",
-            "::/90",
-        ] {
-            let given: Prefix = text.parse().unwrap();
-            assert_eq!(prefix(&key(given)), given);
-        }
-    }
 
     #[test]
     fn counts_are_summed_over_the_cpus() {

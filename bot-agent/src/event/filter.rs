@@ -35,7 +35,8 @@ impl Filter {
 fn is_about(event: &Event, wanted: Prefix) -> bool {
     match &event.body {
         Body::RuleAdded(change) | Body::RuleExpired(change) | Body::RuleRemoved(change) => {
-            wanted.covers(change.prefix) || change.prefix.covers(wanted)
+            let prefix = change.subject.prefix();
+            prefix.is_some_and(|prefix| wanted.covers(prefix) || prefix.covers(wanted))
         }
         Body::Drop(dropped) | Body::WouldDrop(dropped) => wanted.contains(dropped.src.into()),
         Body::Hello(hello) => wanted.contains(hello.src.into()),

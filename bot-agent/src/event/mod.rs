@@ -18,8 +18,8 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::rules::{
-    prefix::Prefix,
     rule::{Rule, RuleAction, RuleId, Scope},
+    subject::{self, Subject},
 };
 
 /// One line of the event log.
@@ -195,8 +195,9 @@ pub struct RuleChange {
     pub rule: RuleId,
     /// Allow or block.
     pub action: RuleAction,
-    /// Its addresses.
-    pub prefix: Prefix,
+    /// What it is about: a field `prefix`, `asn` or `country`.
+    #[serde(flatten, with = "subject::field")]
+    pub subject: Subject,
     /// Which packets.
     pub scope: Scope,
     /// Whether it only watches.
@@ -383,7 +384,7 @@ impl RuleChange {
         Self {
             rule: rule.id,
             action: rule.action,
-            prefix: rule.prefix,
+            subject: rule.subject,
             scope: rule.scope,
             monitor: rule.monitor,
             until: rule.deadline.map(|deadline| deadline.wall),

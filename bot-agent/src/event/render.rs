@@ -134,7 +134,7 @@ fn write_rule(f: &mut fmt::Formatter<'_>, change: &RuleChange) -> fmt::Result {
         RuleAction::Allow => "allow",
         RuleAction::Block => "block",
     };
-    write!(f, "{} {action} {}", change.rule, change.prefix)?;
+    write!(f, "{} {action} {}", change.rule, change.subject)?;
     if change.monitor {
         f.write_str(" (monitor only)")?;
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tokio::sync::broadcast;
 
 use super::{
-    Body, Event, Suppressed,
+    Body, Event, Kind, Suppressed,
     budget::Budget,
     console::Console,
     file::{LogFile, Trouble},
@@ -56,6 +56,13 @@ impl Sink {
     pub fn emit(&mut self, now: Now, body: Body) {
         if self.budget.admit(body.kind(), now.boot_ns) {
             self.write(Event::at(now.wall, body));
+        }
+    }
+
+    /// The same for what is made only if the budget allows.
+    pub fn emit_with(&mut self, now: Now, kind: Kind, body: impl FnOnce() -> Body) {
+        if self.budget.admit(kind, now.boot_ns) {
+            self.write(Event::at(now.wall, body()));
         }
     }
 
@@ -128,7 +135,7 @@ impl Sink {
 mod tests {
     use super::*;
     use crate::{
-        event::{Kind, console::Format, file::FileOptions, filter::Filter},
+        event::{console::Format, file::FileOptions, filter::Filter},
         rules::time::BootId,
     };
 

@@ -1,188 +1,213 @@
-//! The compiler: from rules that overlap to one chain of verdicts per prefix.
+//! The compiler: from rules and lists that overlap to disjoint pieces, each with one chain of
+//! verdicts.
 //!
-//! The kernel looks up the longest stored prefix only, so each prefix carries the answer of all
-//! rules that cover it: the winner, and what each deadline uncovers. One sweep over the prefixes
-//! in order, with a stack of those that enclose the current one.
+//! The kernel looks up one id per address, so each piece carries the answer of all that covers it:
+//! the winner, and what each deadline uncovers. Work is one merge over sorted inputs ([`merge`]) and
+//! one sweep per family ([`Sweep`]); a region costs what lies in it and above it, not the whole.
 
-use std::collections::BTreeMap;
+use bot_common::abi::verdict::Action;
 
-use bot_common::{
-    abi::verdict::{Action, Flags, MAX_CHAIN, Scope, Verdict, VerdictId},
-    address::{Address, MAPPED_BITS},
+use super::{
+    candidate::{Act, Candidate},
+    family::Family,
+    inputs::Inputs,
+    list::{List, ListKind, Tiers},
+    merge::{Part, Rules, Says, Voices, merge},
+    networks::{Coming, Networks},
+    precedence::Narrowness,
+    states::{Chains, State, States},
+    sweep::Sweep,
+};
+use crate::{
+    asn::Database,
+    rules::{prefix::Prefix, rule::Rule, set::RuleSet, time::Now},
 };
 
-use super::precedence::{Candidate, Group, NEVER, Precedence};
-use crate::rules::{prefix::Prefix, rule::RuleId, set::RuleSet, time::Now};
-
-/// What a verdict says, apart from what lies beneath it.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Terms {
-    /// What happens to packets.
-    pub action: Action,
-    /// Which packets.
-    pub scope: Scope,
-    /// Counted and reported only.
-    pub monitor: bool,
-    /// Beats failsafe ports and the like.
-    pub forced: bool,
-    /// Deadline on `CLOCK_BOOTTIME`, nanoseconds; 0: never.
-    pub expires: u64,
+/// Addresses that have one chain.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Piece<A> {
+    /// First address.
+    pub first: A,
+    /// Last address.
+    pub last: A,
+    /// The number of their chain in [`Compiled::chains`], never that of nothing.
+    pub chain: u32,
 }
 
-impl Terms {
-    /// The entry of the verdict table, with `then` beneath.
-    pub fn verdict(self, then: VerdictId) -> Verdict {
-        let flag = |set: bool, flag: Flags| if set { flag.0 } else { 0 };
-        Verdict {
-            expires: self.expires,
-            then,
-            action: self.action as u8,
-            flags: flag(self.monitor, Flags::MONITOR_ONLY) | flag(self.forced, Flags::FORCED),
-            scope: self.scope as u8,
-            rate_class: 0,
-        }
-    }
-}
-
-/// One verdict of a chain, and the rule that it comes from.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub struct Link {
-    /// The rule that decides, and counts.
-    pub rule: RuleId,
-    /// Whose rule it is.
-    pub group: Group,
-    /// What it says.
-    pub terms: Terms,
-}
-
-/// The verdict now, then what is uncovered when it ends, and so on; at most [`MAX_CHAIN`] links.
-///
-/// Where more deadlines follow one another, the chain is cut, and what is behind its last link
-/// passes (fail open). The agent compiles again at every deadline, so the cut shows only when the
-/// agent is dead for [`MAX_CHAIN`] deadlines of one address. An empty chain says that no rule
-/// covers the prefix.
-pub type Chain = Vec<Link>;
-
-/// What the kernel's table should say.
+/// What the table should say, about everything or about a region.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
-pub struct Desired {
-    /// Prefixes in order, none with the chain of the nearest one that covers it.
-    pub chains: BTreeMap<Prefix, Chain>,
+pub struct Compiled {
+    /// IPv4, sorted and disjoint; neighbours with the same chain are one.
+    pub v4: Vec<Piece<u32>>,
+    /// IPv6, alike.
+    pub v6: Vec<Piece<u128>>,
+    /// The chains of both.
+    pub chains: Chains,
+    /// How many different prefixes rules and lists name; `None` for a region.
+    pub prefixes: Option<usize>,
 }
 
-/// Compiles the rules that are alive `now`.
-///
-/// 100,000 rules (a tenth of them beneath others) took 0.13 s, and their first plan 0.23 s, in an
-/// unoptimised build on one core; the test `compile_and_plan_are_quick` prints its own figures.
-pub fn compile(rules: &RuleSet, now: Now) -> Desired {
-    let mut chains: Vec<(Prefix, Chain)> = Vec::new();
-    let mut enclosing: Vec<Enclosing> = Vec::new();
-    for (prefix, rules) in rules.by_prefix() {
-        let live = rules.filter(|rule| rule.is_live(now));
-        let mut candidates: Vec<Candidate> =
-            live.map(|rule| Candidate::new(rule, prefix, now)).collect();
-        if candidates.is_empty() {
-            continue;
+/// Compiles everything that is alive `now`.
+pub fn compile(inputs: &Inputs<'_>, now: Now) -> Compiled {
+    let mut compilation = Compilation::new(inputs, now);
+    let (v4, named_v4) = compilation.everything();
+    let (v6, named_v6) = compilation.everything();
+    Compiled {
+        v4,
+        v6,
+        chains: compilation.states.into_chains(),
+        prefixes: Some(named_v4 + named_v6),
+    }
+}
+
+/// Compiles what is alive `now` about a region: what [`compile`] says, clipped to it. An IPv6 region
+/// holds no IPv4 address.
+pub fn compile_within(inputs: &Inputs<'_>, region: Prefix, now: Now) -> Compiled {
+    let mut compilation = Compilation::new(inputs, now);
+    let v4 = u32::of(region).map(|(first, bits)| compilation.region(region, first, bits));
+    let v6 = u128::of(region).map(|(first, bits)| compilation.region(region, first, bits));
+    Compiled {
+        v4: v4.unwrap_or_default(),
+        v6: v6.unwrap_or_default(),
+        chains: compilation.states.into_chains(),
+        prefixes: None,
+    }
+}
+
+struct Compilation<'a> {
+    rules: &'a RuleSet,
+    /// Only if there are rules that need it.
+    database: Option<&'a Database>,
+    networks: Networks<'a>,
+    lists: Vec<(&'a List, Voices)>,
+    states: States,
+    now: Now,
+}
+
+impl<'a> Compilation<'a> {
+    fn new(inputs: &Inputs<'a>, now: Now) -> Self {
+        let mut states = States::new(now.boot_ns);
+        let lists = inputs.lists.iter();
+        let lists = lists
+            .map(|list| (list, voices(list, inputs.tiers, &mut states)))
+            .collect();
+        Self {
+            rules: inputs.rules,
+            database: inputs.database.filter(|_| has_networks(inputs.rules)),
+            networks: Networks::new(inputs.rules, now),
+            lists,
+            states,
+            now,
         }
-        while enclosing
-            .pop_if(|top| !top.prefix.encloses(prefix.address()))
-            .is_some()
-        {}
-        // An IPv6 prefix may enclose IPv4 ones, but says nothing about them.
-        let covering = enclosing.last().filter(|top| top.prefix.covers(prefix));
-        candidates.extend(covering.iter().flat_map(|top| &top.candidates));
-        candidates.sort_unstable();
-        let chain = chain(&candidates, now.boot_ns);
-        if covering.is_none_or(|top| top.chain != chain) {
-            chains.push((prefix, chain.clone()));
-        }
-        enclosing.push(Enclosing {
-            prefix,
-            candidates,
-            chain,
+    }
+
+    /// All pieces of a family, and how many prefixes are named in it.
+    fn everything<A: Family>(&mut self) -> (Vec<Piece<A>>, usize) {
+        let rules = Rules::new(named(self.rules.iter(), self.now));
+        let lists = self.lists.iter().map(|(list, voices)| {
+            let column = A::column(list);
+            Part {
+                column,
+                places: 0..column.len(),
+                voices,
+            }
         });
+        let lists: Vec<_> = lists.collect();
+        let coming = Coming::new(self.database.map_or(&[], A::ranges), A::FIRST);
+        let (states, networks) = (&mut self.states, &mut self.networks);
+        let everything = (A::FIRST, A::LAST);
+        let sweep = Sweep::new(states, networks, coming, everything, States::EMPTY);
+        run(sweep, &rules, &lists)
     }
-    let mut chains: BTreeMap<Prefix, Chain> = chains.into_iter().collect();
-    keep_families_apart(&mut chains);
-    Desired { chains }
-}
 
-/// The chain of rules that cover one address, best first.
-pub(super) fn chain(candidates: &[Candidate], now: u64) -> Chain {
-    let mut chain = Chain::new();
-    let mut at = now;
-    while chain.len() < MAX_CHAIN {
-        let Some((link, ends)) = decide(candidates, at) else {
-            break;
-        };
-        chain.push(link);
-        if ends == NEVER {
-            break;
-        }
-        at = ends;
+    /// The pieces of a region.
+    fn region<A: Family>(&mut self, region: Prefix, first: A, bits: u8) -> Vec<Piece<A>> {
+        let outside = self.covering(region, first, bits);
+        let inside = named(self.rules.within(region), self.now);
+        let inside = inside.filter(|(inner, length, _)| (*inner, *length) != (first, bits));
+        let rules = Rules::new(inside);
+        let lists = self.lists.iter().map(|(list, voices)| {
+            let column = A::column(list);
+            Part {
+                column,
+                places: column.within(first, bits),
+                voices,
+            }
+        });
+        let lists: Vec<_> = lists.collect();
+        let coming = Coming::new(self.database.map_or(&[], A::ranges), first);
+        let (states, networks) = (&mut self.states, &mut self.networks);
+        let region = (first, first.last_of(bits));
+        let sweep = Sweep::new(states, networks, coming, region, outside);
+        run(sweep, &rules, &lists).0
     }
-    chain
-}
 
-struct Enclosing {
-    prefix: Prefix,
-    /// Its rules and those of all that cover it, best first.
-    candidates: Vec<Candidate>,
-    chain: Chain,
-}
-
-/// What holds at a time, and until when.
-fn decide(candidates: &[Candidate], at: u64) -> Option<(Link, u64)> {
-    let mut live = candidates.iter().filter(|candidate| candidate.ends() > at);
-    let winner = live.next()?;
-    let mut scope = if winner.services {
-        Scope::Services
-    } else {
-        Scope::All
-    };
-    let mut ends = winner.ends();
-    match winner.class {
-        Precedence::Allow | Precedence::Protected => scope = Scope::All,
-        Precedence::ForcedServices => {
-            // Both blocks hold: the forced one must not take the packets of the other off it,
-            // unless protection does.
-            let next = live.find(|next| next.class != Precedence::ForcedServices);
-            if let Some(next) = next.filter(|next| next.class <= Precedence::BlockAll) {
-                ends = ends.min(next.ends());
-                if next.class == Precedence::BlockAll {
-                    scope = Scope::All;
+    /// The state of all that covers the whole region.
+    fn covering<A: Family>(&mut self, region: Prefix, first: A, bits: u8) -> State {
+        let rules = named::<A>(self.rules.covering(region), self.now);
+        let rules: Vec<Candidate> = rules.map(|(.., candidate)| candidate).collect();
+        let mut state = self.states.with_rules(States::EMPTY, &rules);
+        for (list, voices) in &self.lists {
+            // Widest first, as the sweep meets them.
+            let entries: Vec<_> = A::column(list).covering(first, bits).collect();
+            for entry in entries.iter().rev() {
+                if let Some(voice) = voices.of(entry.score) {
+                    state = self.states.with_entry(state, voice, entry.bits);
                 }
             }
         }
-        Precedence::ForcedAll
-        | Precedence::BlockAll
-        | Precedence::BlockServices
-        | Precedence::Monitor => {}
-    }
-    let passes = matches!(winner.class, Precedence::Allow | Precedence::Protected);
-    let terms = Terms {
-        action: if passes { Action::Pass } else { Action::Drop },
-        scope,
-        monitor: winner.class == Precedence::Monitor,
-        forced: winner.forced && !passes,
-        expires: if ends == NEVER { 0 } else { ends },
-    };
-    let link = Link {
-        rule: winner.rule(),
-        group: winner.group,
-        terms,
-    };
-    Some((link, ends))
-}
-
-/// To the kernel, IPv4 lies inside IPv6 prefixes like `::/0`. An entry for all of IPv4 that says
-/// "no rule" keeps their verdicts off it.
-fn keep_families_apart(chains: &mut BTreeMap<Prefix, Chain>) {
-    let ipv4 = Prefix::host(Address::from_v4([0; 4]).to_ip()).shortened(MAPPED_BITS);
-    if (0..MAPPED_BITS).any(|bits| chains.contains_key(&ipv4.shortened(bits))) {
-        chains.entry(ipv4).or_default();
+        state
     }
 }
 
-/// The verdict of an empty chain.
-pub(super) const NOTHING: VerdictId = VerdictId::NONE;
+/// The pieces, and how many different prefixes were on the way.
+fn run<A: Family>(
+    mut sweep: Sweep<'_, '_, A>,
+    rules: &Rules<A>,
+    lists: &[Part<'_, A>],
+) -> (Vec<Piece<A>>, usize) {
+    let (mut named, mut before) = (0, None);
+    merge(rules, lists, |next| {
+        named += usize::from(before != Some((next.first, next.bits)));
+        before = Some((next.first, next.bits));
+        sweep.enter(next.first, next.bits, |states, around| match next.says {
+            Says::Rules(rules) => states.with_rules(around, rules),
+            Says::Entry(Some(voice)) => states.with_entry(around, voice, next.bits),
+            Says::Entry(None) => around,
+        });
+    });
+    (sweep.finish(), named)
+}
+
+fn has_networks(rules: &RuleSet) -> bool {
+    rules.by_asn().next().is_some() || rules.by_country().next().is_some()
+}
+
+/// The rules about prefixes of a family that are alive.
+fn named<'a, A: Family>(
+    rules: impl Iterator<Item = &'a Rule>,
+    now: Now,
+) -> impl Iterator<Item = (A, u8, Candidate)> {
+    rules.filter_map(move |rule| {
+        let (first, bits) = rule.subject.prefix().and_then(A::of)?;
+        let candidate = || Candidate::of_rule(rule, Narrowness::prefix(bits), now);
+        rule.is_live(now).then(|| (first, bits, candidate()))
+    })
+}
+
+/// The ways in which a list's entries speak.
+fn voices(list: &List, tiers: Tiers, states: &mut States) -> Voices {
+    let mut voice = |tier| {
+        let candidate = Candidate::of_list(list, Act::of(list.kind(), tier))?;
+        Some(states.voice(candidate))
+    };
+    match list.kind() {
+        ListKind::Score { .. } => {
+            Voices::ByTier(tiers, Tiers::ACTIONS.map(|tier| (tier, voice(tier))))
+        }
+        ListKind::Allow
+        | ListKind::VerifiedCrawler
+        | ListKind::Popular
+        | ListKind::Category { .. } => Voices::Same(voice(Action::Pass)),
+    }
+}

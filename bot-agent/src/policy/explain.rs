@@ -1,61 +1,145 @@
-//! Explanations: every rule that covers an address, and why which one decides.
+//! Explanations: everything that covers an address, and why which one decides.
+
+use std::sync::Arc;
 
 use bot_common::address::Address;
 
 use super::{
-    compile::{Chain, chain},
-    precedence::{Candidate, Precedence},
+    candidate::{Act, By, Candidate},
+    chain::{Chain, chain},
+    inputs::Inputs,
+    list::{ListId, Score},
+    networks::about,
+    precedence::{Narrowness, Precedence},
 };
-use crate::rules::{
-    rule::{Rule, RuleId},
-    set::RuleSet,
-    time::Now,
+use crate::{
+    asn::AsInfo,
+    rules::{
+        prefix::Prefix,
+        rule::{Rule, RuleId},
+        time::Now,
+    },
 };
 
-/// A rule that covers the address.
+/// Something that covers the address.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Covering {
-    /// The rule.
-    pub rule: Rule,
+    /// What it is.
+    pub source: Source,
     /// Its class.
     pub class: Precedence,
 }
 
-/// What the rules say about one address.
+/// A rule or an entry of a list.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub enum Source {
+    /// A rule, with its own deadline.
+    Rule(Rule),
+    /// An entry of a list.
+    Entry {
+        /// The list.
+        list: ListId,
+        /// Its name.
+        name: Arc<str>,
+        /// The entry.
+        prefix: Prefix,
+        /// Its score.
+        score: Score,
+    },
+}
+
+/// What rules and lists say about one address.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Explanation {
     /// The address.
     pub address: Address,
-    /// Every live rule that covers it, in order of precedence.
+    /// What decides now, then everything else that is alive and covers the address, in order of
+    /// precedence.
     pub covering: Vec<Covering>,
-    /// What the table should say: the verdict now, and what lies beneath.
+    /// What the table should say: the verdict now, and what lies beneath. Deadlines are rounded up
+    /// here; rules have their own.
     pub chain: Chain,
 }
 
 impl Explanation {
-    /// The rule that decides now.
-    pub fn winner(&self) -> Option<RuleId> {
-        self.chain.first().map(|link| link.rule)
+    /// Who decides now.
+    pub fn winner(&self) -> Option<By> {
+        self.chain.first().map(|link| link.by)
+    }
+
+    /// The rule that decides now, if it is one.
+    pub fn winning_rule(&self) -> Option<RuleId> {
+        match self.winner()? {
+            By::Rule(rule) => Some(rule),
+            By::List(_) => None,
+        }
+    }
+
+    /// The rules that cover the address.
+    pub fn rules(&self) -> impl Iterator<Item = &Rule> {
+        self.covering
+            .iter()
+            .filter_map(|covering| match &covering.source {
+                Source::Rule(rule) => Some(rule),
+                Source::Entry { .. } => None,
+            })
     }
 }
 
 /// Explains `address` at `now`.
-pub fn explain(rules: &RuleSet, address: Address, now: Now) -> Explanation {
-    let live = rules
-        .covering_address(address)
-        .filter(|rule| rule.is_live(now));
-    let mut ranked: Vec<(Candidate, &Rule)> = live
-        .map(|rule| (Candidate::new(rule, rule.prefix, now), rule))
-        .collect();
-    ranked.sort_unstable_by_key(|(candidate, _)| *candidate);
-    let candidates: Vec<Candidate> = ranked.iter().map(|(candidate, _)| *candidate).collect();
-    let covering = ranked.into_iter().map(|(candidate, rule)| Covering {
-        rule: rule.clone(),
+pub fn explain(inputs: &Inputs<'_>, address: Address, now: Now) -> Explanation {
+    let mut found: Vec<(Candidate, Source)> = Vec::new();
+    for rule in inputs.rules.covering_address(address) {
+        let prefix = rule.subject.prefix().filter(|_| rule.is_live(now));
+        if let Some(prefix) = prefix {
+            let narrowness = Narrowness::of(prefix);
+            let candidate = Candidate::of_rule(rule, narrowness, now);
+            found.push((candidate, Source::Rule(rule.clone())));
+        }
+    }
+    let network = inputs
+        .database
+        .and_then(|database| database.lookup(address));
+    if let Some(AsInfo { asn, country, .. }) = network {
+        let live = about(inputs.rules, asn, country).filter(|rule| rule.is_live(now));
+        found.extend(live.filter_map(|rule| {
+            let narrowness = Narrowness::network(rule.subject)?;
+            let candidate = Candidate::of_rule(rule, narrowness, now);
+            Some((candidate, Source::Rule(rule.clone())))
+        }));
+    }
+    for list in inputs.lists {
+        for (prefix, score) in list.covering(address) {
+            let act = Act::of(list.kind(), inputs.tiers.action(score));
+            if let Some(candidate) = Candidate::of_list(list, act) {
+                let source = Source::Entry {
+                    list: list.id(),
+                    name: Arc::clone(list.name()),
+                    prefix,
+                    score,
+                };
+                found.push((candidate.at(Narrowness::of(prefix)), source));
+            }
+        }
+    }
+    found.sort_unstable_by_key(|(candidate, _)| candidate.rank());
+    let candidates: Vec<Candidate> = found.iter().map(|(candidate, _)| *candidate).collect();
+    let chain = chain(&candidates, now.boot_ns);
+    let winner = chain.first().map(|link| link.by);
+    if let Some(place) = candidates
+        .iter()
+        .position(|candidate| Some(candidate.by) == winner)
+        && let Some(up_to) = found.get_mut(..=place)
+    {
+        up_to.rotate_right(1);
+    }
+    let covering = found.into_iter().map(|(candidate, source)| Covering {
+        source,
         class: candidate.class,
     });
     Explanation {
         address,
         covering: covering.collect(),
-        chain: chain(&candidates, now.boot_ns),
+        chain,
     }
 }

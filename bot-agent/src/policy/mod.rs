@@ -1,25 +1,62 @@
-//! Policy: which of many rules decides about an address, and how the kernel comes to know.
+//! Policy: which of many rules and lists decides about an address, and how the kernel comes to know.
 //!
-//! `RuleSet` --[`compile()`]--> [`Desired`] table --[`Enforced::plan`]--> ordered [`Step`]s.
-//! Pure throughout: the time comes in as [`crate::rules::time::Now`], the steps are carried out by
-//! the datapath.
+//! [`Inputs`] --[`compile()`]--> [`Compiled`] pieces with chains --[`Enforced::assign`]--> ranges with
+//! verdict ids. Pure throughout: the time comes in as [`crate::rules::time::Now`]; verdicts are
+//! written and ranges published by the datapath.
 
+mod candidate;
+mod chain;
+mod column;
 mod compile;
+mod deadline;
 mod dictionary;
+mod enforced;
 mod explain;
-mod plan;
+mod family;
+mod full;
+mod inputs;
+mod list;
+mod merge;
+mod networks;
 mod precedence;
 mod preview;
+mod slots;
+mod states;
+mod sweep;
+
+#[cfg(test)]
+mod ids_tests;
+#[cfg(test)]
+mod precedence_tests;
 #[cfg(test)]
 mod properties;
 #[cfg(test)]
+mod real_tests;
+#[cfg(test)]
+mod reference;
+#[cfg(test)]
 mod simulation;
 #[cfg(test)]
+mod table_tests;
+#[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod words;
+#[cfg(test)]
+mod worlds;
 
-pub use compile::{Chain, Desired, Link, Terms, compile};
-pub use dictionary::{Owner, REST, TableFull};
-pub use explain::{Covering, Explanation, explain};
-pub use plan::{Enforced, Limits, Step};
-pub use precedence::{Group, Precedence};
-pub use preview::{Impact, impact};
+pub use self::{
+    candidate::{By, Owner, Sharing},
+    chain::{Chain, Link, Terms},
+    compile::{Compiled, Piece, compile, compile_within},
+    dictionary::Fresh,
+    enforced::{Assigned, Enforced},
+    explain::{Covering, Explanation, Source, explain},
+    full::{Limits, TableFull},
+    inputs::Inputs,
+    list::{List, ListId, ListKind, Score, Tiers},
+    precedence::{Group, Place, Precedence, Strength},
+    preview::{Impact, impact},
+    slots::REST,
+    states::Chains,
+};

@@ -1,70 +1,142 @@
-//! Precedence: which rule wins where several cover an address.
+//! Precedence: who decides where several rules and lists cover an address.
 //!
-//! 1. The class ([`Precedence`], best first). 2. The longest prefix. 3. The later deadline, none
-//!    being the latest. 4. The newer rule.
+//! 1. The place of the source ([`Place`], best first).
+//! 2. The strength of what it says ([`Strength`]).
+//! 3. How narrowly it names the address: the longest prefix; where rules of one place name prefixes,
+//!    ASNs and countries, in this order.
+//! 4. The later deadline, none being the latest.
+//! 5. The newer rule.
 //!
-//! The order of the classes keeps a block from weakening another: a block of everything comes
-//! before one of services, and one that only watches comes last, whatever their prefixes.
+//! Four rules keep one source from weakening another where that was not meant:
+//!
+//! - In one place a block of every packet comes before one of services, and both before what only
+//!   slows down, whatever their prefixes.
+//! - A block of services does not take other packets off a block of everything beneath it: both hold,
+//!   unless an exemption stands between them.
+//! - What only watches never hides what acts. It decides where nothing else does, or where what acts
+//!   is an exemption beneath it: there it tells what it would drop if it were a block.
+//! - The popular-network guard ([`Place::Popular`]) takes feeds and scores off an address, and
+//!   nothing else: rules decide as if it were not there.
 
-use std::cmp::Reverse;
-
+use bot_common::address::MAPPED_BITS;
 use serde::Serialize;
 
 use crate::rules::{
     prefix::Prefix,
-    rule::{Origin, Rule, RuleAction, RuleId, Scope},
-    time::Now,
+    rule::{Origin, Rule, RuleAction, Scope},
+    subject::Subject,
 };
 
-/// Class of a rule, best first.
-///
-/// Room for later sources: allow lists come behind [`Self::BlockServices`], and feeds, ASN rules
-/// and scores behind those, before [`Self::Monitor`].
+/// Who says something, best first.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Precedence {
-    /// An operator's or the configuration's allow.
+pub enum Place {
+    /// An operator's or the configuration's allow of addresses.
     Allow,
-    /// A block with `--force`, of every packet.
-    ForcedAll,
-    /// A block with `--force`, of packets to services.
-    ForcedServices,
+    /// A block with `--force`, whatever it names.
+    Forced,
     /// The agent keeps the address reachable.
     Protected,
-    /// A block of every packet.
-    BlockAll,
-    /// A block of packets to services.
-    BlockServices,
-    /// A block that only watches, forced or not.
-    Monitor,
+    /// An operator's or the configuration's block of addresses.
+    Block,
+    /// A list of crawlers that were verified.
+    VerifiedCrawler,
+    /// An allow list.
+    AllowList,
+    /// A block of addresses that the agent learned from traffic.
+    Learned,
+    /// The popular-network guard: exempts from [`Self::Category`] and [`Self::Score`] only.
+    Popular,
+    /// The policy for a category of a feed.
+    Category,
+    /// A rule about an ASN.
+    Asn,
+    /// A rule about a country.
+    Country,
+    /// The tier of a score.
+    Score,
+}
+
+/// What is said, best first.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Strength {
+    /// Packets pass.
+    Exempt,
+    /// Every packet is dropped.
+    DropAll,
+    /// Packets to services are dropped.
+    DropServices,
+    /// Packets are slowed down, challenged or rejected.
+    Limit,
+    /// Packets pass, and what would happen to them is told.
+    Watch,
+}
+
+/// Class of a rule or a list entry, best first.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
+pub struct Precedence {
+    /// Who says it.
+    pub place: Place,
+    /// What is said.
+    pub strength: Strength,
+}
+
+impl Place {
+    /// Whether the popular-network guard stands above it.
+    pub(super) const fn is_feed(self) -> bool {
+        matches!(self, Self::Category | Self::Score)
+    }
 }
 
 impl Precedence {
     /// The class of a rule.
     pub fn of(rule: &Rule) -> Self {
-        match (rule.action, rule.monitor, rule.forced, rule.scope) {
-            (RuleAction::Allow, ..) => match rule.origin {
-                Origin::Protected(_) => Self::Protected,
-                Origin::Config | Origin::Operator => Self::Allow,
+        let strength = match (rule.action, rule.monitor, rule.scope) {
+            (RuleAction::Allow, ..) => Strength::Exempt,
+            (RuleAction::Block, true, _) => Strength::Watch,
+            (RuleAction::Block, false, Scope::All) => Strength::DropAll,
+            (RuleAction::Block, false, Scope::Services) => Strength::DropServices,
+        };
+        let place = match (&rule.origin, strength) {
+            (Origin::Protected(_), _) => Place::Protected,
+            (Origin::Learned, _) => Place::Learned,
+            (_, Strength::DropAll | Strength::DropServices | Strength::Limit) if rule.forced => {
+                Place::Forced
+            }
+            (Origin::Config | Origin::Operator, _) => match rule.subject {
+                Subject::Asn(_) => Place::Asn,
+                Subject::Country(_) => Place::Country,
+                Subject::Prefix(_) if strength == Strength::Exempt => Place::Allow,
+                Subject::Prefix(_) => Place::Block,
             },
-            (RuleAction::Block, true, ..) => Self::Monitor,
-            (RuleAction::Block, _, true, Scope::All) => Self::ForcedAll,
-            (RuleAction::Block, _, true, Scope::Services) => Self::ForcedServices,
-            (RuleAction::Block, _, false, Scope::All) => Self::BlockAll,
-            (RuleAction::Block, _, false, Scope::Services) => Self::BlockServices,
-        }
+        };
+        Self { place, strength }
+    }
+}
+
+/// How narrowly a source names an address; the greater, the narrower.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) struct Narrowness(u8);
+
+impl Narrowness {
+    /// A prefix of `bits` in its own family.
+    pub(super) const fn prefix(bits: u8) -> Self {
+        Self(bits.saturating_add(2))
     }
 
-    /// Stable name, as it stands in JSON.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Allow => "allow",
-            Self::ForcedAll => "forced_all",
-            Self::ForcedServices => "forced_services",
-            Self::Protected => "protected",
-            Self::BlockAll => "block_all",
-            Self::BlockServices => "block_services",
-            Self::Monitor => "monitor",
+    /// A prefix.
+    pub(super) fn of(prefix: Prefix) -> Self {
+        let mapped = if prefix.is_v4() { MAPPED_BITS } else { 0 };
+        Self::prefix(prefix.bits().saturating_sub(mapped))
+    }
+
+    /// An ASN or a country; `None` for a prefix.
+    pub(super) const fn network(subject: Subject) -> Option<Self> {
+        match subject {
+            Subject::Prefix(_) => None,
+            Subject::Asn(_) => Some(Self(1)),
+            Subject::Country(_) => Some(Self(0)),
         }
     }
 }
@@ -79,6 +151,8 @@ pub enum Group {
     Config,
     /// The command line or the control socket.
     Operator,
+    /// What the agent learned from traffic.
+    Learned,
 }
 
 impl From<&Origin> for Group {
@@ -87,45 +161,7 @@ impl From<&Origin> for Group {
             Origin::Protected(_) => Self::Protected,
             Origin::Config => Self::Config,
             Origin::Operator => Self::Operator,
+            Origin::Learned => Self::Learned,
         }
-    }
-}
-
-/// "No deadline", in [`Candidate::ends`].
-pub(super) const NEVER: u64 = u64::MAX;
-
-/// A rule where it competes, reduced to what decides. Orders by precedence, best first.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(super) struct Candidate {
-    pub(super) class: Precedence,
-    bits: Reverse<u8>,
-    /// Deadline on `CLOCK_BOOTTIME`, nanoseconds; [`NEVER`] without one.
-    ends: Reverse<u64>,
-    id: Reverse<RuleId>,
-    pub(super) group: Group,
-    pub(super) services: bool,
-    pub(super) forced: bool,
-}
-
-impl Candidate {
-    pub(super) fn new(rule: &Rule, prefix: Prefix, now: Now) -> Self {
-        let ends = |deadline: crate::rules::time::Deadline| deadline.on_boot_clock(now);
-        Self {
-            class: Precedence::of(rule),
-            bits: Reverse(prefix.bits()),
-            ends: Reverse(rule.deadline.map_or(NEVER, ends)),
-            id: Reverse(rule.id),
-            group: Group::from(&rule.origin),
-            services: rule.scope == Scope::Services,
-            forced: rule.forced,
-        }
-    }
-
-    pub(super) fn ends(&self) -> u64 {
-        self.ends.0
-    }
-
-    pub(super) fn rule(&self) -> RuleId {
-        self.id.0
     }
 }

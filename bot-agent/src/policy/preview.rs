@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::precedence::Precedence;
+use super::precedence::{Place, Precedence};
 use crate::rules::{
     prefix::Prefix,
     rule::{Rule, RuleAction},
@@ -25,29 +25,29 @@ pub struct Impact<'a> {
 /// as those of a [`crate::rules::target::Target`] do not.
 pub fn impact<'a>(rules: &'a RuleSet, prefixes: &[Prefix], forced: bool, now: Now) -> Impact<'a> {
     let exempts = |rule: &&Rule| {
-        let protected = Precedence::of(rule) == Precedence::Protected;
+        let protected = Precedence::of(rule).place == Place::Protected;
         rule.action == RuleAction::Allow && rule.is_live(now) && !(forced && protected)
     };
     let mut found: BTreeMap<_, &Rule> = BTreeMap::new();
     let (mut addresses, mut exempt) = (0u128, 0u128);
     for prefix in prefixes {
         addresses = addresses.saturating_add(prefix.size());
-        let above: Vec<&Rule> = rules.covering(*prefix).filter(exempts).collect();
-        let within: Vec<&Rule> = rules.within(*prefix).filter(exempts).collect();
+        let above: Vec<&Rule> = rules.allows_covering(*prefix).filter(exempts).collect();
+        let within: Vec<&Rule> = rules.allows_within(*prefix).filter(exempts).collect();
         if above.is_empty() {
             // In order, so what the last counted prefix covers is counted already.
             let mut counted: Option<Prefix> = None;
-            for rule in &within {
-                if counted.is_none_or(|wider| !wider.covers(rule.prefix)) {
-                    exempt = exempt.saturating_add(rule.prefix.size());
-                    counted = Some(rule.prefix);
+            for inner in within.iter().filter_map(|rule| rule.subject.prefix()) {
+                if counted.is_none_or(|wider| !wider.covers(inner)) {
+                    exempt = exempt.saturating_add(inner.size());
+                    counted = Some(inner);
                 }
             }
         } else {
             exempt = exempt.saturating_add(prefix.size());
         }
         let both = above.into_iter().chain(within);
-        found.extend(both.map(|rule| ((rule.prefix, rule.id), rule)));
+        found.extend(both.map(|rule| ((rule.subject, rule.id), rule)));
     }
     Impact {
         addresses,

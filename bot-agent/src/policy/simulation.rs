@@ -1,4 +1,5 @@
-//! For tests: a kernel that is simulated, and the policy in plain words.
+//! For tests: a kernel that is simulated, with a check that nobody rewrites what a packet may be
+//! reading.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -7,17 +8,23 @@ use std::{
 };
 
 use bot_common::{
-    abi::verdict::{Action, Flags, MAX_CHAIN, Verdict, VerdictId},
+    abi::verdict::{Action, Verdict, VerdictId},
     address::Address,
+    decide::in_force,
 };
 use jiff::Timestamp;
 
-use super::{Limits, Step};
-use crate::rules::{
-    prefix::Prefix,
-    rule::{Draft, Origin, Rule, RuleAction, Scope},
-    set::RuleSet,
-    time::{BootId, Deadline, Now},
+use super::{
+    Assigned, Compiled, Enforced, Limits, List, ListId, ListKind, Score, TableFull, family::Family,
+};
+use crate::{
+    rules::{
+        prefix::Prefix,
+        rule::{Draft, Origin, RuleAction, Scope},
+        set::RuleSet,
+        time::{BootId, Deadline, Now},
+    },
+    table::{Range, Ranges},
 };
 
 pub(super) const SECOND: u64 = 1_000_000_000;
@@ -34,6 +41,16 @@ pub(super) fn at(seconds: u64) -> Now {
     }
 }
 
+/// Half a second later: deadlines of whole seconds, and what they are rounded up to, have passed.
+pub(super) fn past(seconds: u64) -> Now {
+    let half = Duration::from_millis(500);
+    Now {
+        wall: at(seconds).wall + half,
+        boot_ns: at(seconds).boot_ns + SECOND / 2,
+        ..at(seconds)
+    }
+}
+
 pub(super) fn prefix(text: &str) -> Prefix {
     text.parse().unwrap()
 }
@@ -42,64 +59,190 @@ pub(super) fn ip(text: &str) -> Address {
     Address::from(text.parse::<IpAddr>().unwrap())
 }
 
-/// The kernel: its maps, its look-up, and a check that nobody rewrites what a packet may be reading.
-#[derive(Clone, Default)]
-pub(super) struct Kernel {
-    pub(super) trie: BTreeMap<Prefix, VerdictId>,
-    pub(super) verdicts: BTreeMap<VerdictId, Verdict>,
-    last_reachable: BTreeMap<VerdictId, u64>,
-    reset: BTreeSet<VerdictId>,
+/// The rules made at `now`, some of which are over already.
+pub(super) fn rule_set(drafts: &[(Draft, Option<u64>)], now: Now) -> RuleSet {
+    let mut set = RuleSet::default();
+    for (draft, expiry) in drafts {
+        let deadline = expiry.and_then(|s| Deadline::after(now, Duration::from_secs(s)));
+        let draft = Draft {
+            deadline,
+            ..draft.clone()
+        };
+        let rule = draft.into_rule(set.reserve_id(), now);
+        set.insert(rule, now);
+    }
+    set
 }
 
+/// An operator's block of everything from a subject, for some seconds.
+pub(super) fn block(text: &str, seconds: Option<u64>) -> (Draft, Option<u64>) {
+    let draft = Draft {
+        subject: text.parse().unwrap(),
+        action: RuleAction::Block,
+        scope: Scope::All,
+        monitor: false,
+        forced: false,
+        deadline: None,
+        reason: String::new(),
+        origin: Origin::Operator,
+    };
+    (draft, seconds)
+}
+
+/// A category that is dropped.
+pub(super) fn bad(id: u32, prefixes: &[&str]) -> List {
+    let kind = ListKind::Category {
+        action: Action::Drop,
+        scope: Scope::Services,
+        monitor: false,
+    };
+    let entries = prefixes.iter().map(|text| (prefix(text), Score::default()));
+    List::new(ListId(id), "list".into(), kind, entries)
+}
+
+/// The kernel: its table and its verdicts.
+#[derive(Clone, Default)]
+pub(super) struct Kernel {
+    pub(super) ranges: Ranges,
+    pub(super) verdicts: BTreeMap<VerdictId, Verdict>,
+    last_reachable: BTreeMap<VerdictId, u64>,
+}
+
+/// What a table says of every address, without ids.
+type Meaning<A> = Vec<(A, A, Vec<Verdict>)>;
+
 impl Kernel {
-    pub(super) fn apply(&mut self, step: Step, now: u64) {
-        for id in self.reachable() {
-            self.last_reachable.insert(id, now);
+    /// All of a change.
+    pub(super) fn enforce(
+        &mut self,
+        enforced: &mut Enforced,
+        compiled: &Compiled,
+        now: Now,
+    ) -> Result<Assigned, TableFull> {
+        let assigned = enforced.assign(compiled, |address| self.id_at(address), now)?;
+        self.write(&assigned, now);
+        self.publish(assigned.ranges.clone());
+        enforced.sweep(self.live(), now);
+        Ok(assigned)
+    }
+
+    /// All of a change in a region.
+    pub(super) fn enforce_within(
+        &mut self,
+        enforced: &mut Enforced,
+        region: Prefix,
+        compiled: &Compiled,
+        now: Now,
+    ) -> Result<Assigned, TableFull> {
+        let assigned = enforced.assign(compiled, |address| self.id_at(address), now)?;
+        self.write(&assigned, now);
+        if let Some((first, bits)) = u32::of(region) {
+            replace(
+                &mut self.ranges.v4,
+                (first, first.last_of(bits)),
+                &assigned.ranges.v4,
+            );
         }
-        match step {
-            Step::ResetHits(id) => {
-                self.check_free(id, now);
-                self.reset.insert(id);
-            }
-            Step::WriteVerdict(id, verdict) => {
-                self.check_free(id, now);
-                let used_before = self.last_reachable.contains_key(&id);
-                assert!(
-                    !used_before || self.reset.remove(&id),
-                    "{id:?} keeps old hits"
-                );
-                self.verdicts.insert(id, verdict);
-            }
-            Step::Upsert(prefix, id) => {
-                assert!(id == VerdictId::NONE || self.verdicts.contains_key(&id));
-                self.trie.insert(prefix, id);
-            }
-            Step::Remove(prefix) => assert!(self.trie.remove(&prefix).is_some()),
+        if let Some((first, bits)) = u128::of(region) {
+            replace(
+                &mut self.ranges.v6,
+                (first, first.last_of(bits)),
+                &assigned.ranges.v6,
+            );
+        }
+        enforced.sweep(self.live(), now);
+        Ok(assigned)
+    }
+
+    /// Writes verdicts, none of which a packet may be reading.
+    pub(super) fn write(&mut self, assigned: &Assigned, now: Now) {
+        for id in self.reachable() {
+            self.last_reachable.insert(id, now.boot_ns);
+        }
+        for fresh in &assigned.fresh {
+            let id = fresh.id;
+            assert_ne!(id, VerdictId::NONE);
+            let last = self.last_reachable.get(&id);
+            assert!(
+                last.is_none_or(|last| now.boot_ns >= last + 5 * SECOND),
+                "{id:?} was in use"
+            );
+            let used_before = self.verdicts.contains_key(&id);
+            assert!(!used_before || fresh.reset, "{id:?} keeps old hits");
+            self.verdicts.insert(id, fresh.verdict);
+        }
+    }
+
+    pub(super) fn publish(&mut self, ranges: Ranges) {
+        check(&ranges.v4);
+        check(&ranges.v6);
+        self.ranges = ranges;
+        for id in self.live() {
+            assert!(self.verdicts.contains_key(&id), "{id:?} says nothing");
         }
     }
 
     /// The agent is another one now: no packet of the earlier one's time is in flight.
     pub(super) fn outlive_agent(&mut self) {
-        let reachable = self.reachable();
-        for (id, last) in &mut self.last_reachable {
-            if !reachable.contains(id) {
-                *last = 0;
+        self.last_reachable.clear();
+    }
+
+    /// The ids that the table refers to.
+    pub(super) fn live(&self) -> BTreeSet<VerdictId> {
+        let v4 = self.ranges.v4.iter().map(|range| range.id);
+        let v6 = self.ranges.v6.iter().map(|range| range.id);
+        v4.chain(v6).collect()
+    }
+
+    pub(super) fn verdicts(&self) -> Vec<(VerdictId, Verdict)> {
+        self.verdicts
+            .iter()
+            .map(|(id, verdict)| (*id, *verdict))
+            .collect()
+    }
+
+    pub(super) fn id_at(&self, address: Address) -> VerdictId {
+        let host = Prefix::host(address.to_ip());
+        let v4 = u32::of(host).and_then(|(at, _)| find(&self.ranges.v4, at));
+        let v6 = u128::of(host).and_then(|(at, _)| find(&self.ranges.v6, at));
+        v4.or(v6).unwrap_or(VerdictId::NONE)
+    }
+
+    pub(super) fn lookup(&self, address: Address, now: Now) -> Answer {
+        let table = |id| self.verdicts.get(&id).copied();
+        let (_, verdict) = in_force(self.id_at(address), table, || now.boot_ns);
+        Answer::of(&verdict)
+    }
+
+    pub(super) fn meaning(&self) -> (Meaning<u32>, Meaning<u128>) {
+        (self.says(&self.ranges.v4), self.says(&self.ranges.v6))
+    }
+
+    fn says<A: Family>(&self, ranges: &[Range<A>]) -> Meaning<A> {
+        let mut meaning: Meaning<A> = Vec::new();
+        for range in ranges {
+            let terms = |id: VerdictId| Verdict {
+                then: VerdictId::NONE,
+                ..self.verdicts[&id]
+            };
+            let chain: Vec<_> = self.ids(range.id).into_iter().map(terms).collect();
+            match meaning.last_mut() {
+                Some((_, last, said))
+                    if last.following() == Some(range.first) && *said == chain =>
+                {
+                    *last = range.last;
+                }
+                _ => meaning.push((range.first, range.last, chain)),
             }
         }
+        meaning
     }
 
-    fn check_free(&self, id: VerdictId, now: u64) {
-        assert_ne!(id, VerdictId::NONE);
-        let last = self.last_reachable.get(&id);
-        assert!(
-            last.is_none_or(|last| now >= last + 5 * SECOND),
-            "{id:?} was in use"
-        );
-    }
-
-    fn reachable(&self) -> BTreeSet<VerdictId> {
-        let chains = self.trie.values().flat_map(|id| self.ids(*id));
-        chains.collect()
+    pub(super) fn reachable(&self) -> BTreeSet<VerdictId> {
+        self.live()
+            .into_iter()
+            .flat_map(|id| self.ids(id))
+            .collect()
     }
 
     fn ids(&self, head: VerdictId) -> Vec<VerdictId> {
@@ -108,44 +251,55 @@ impl Kernel {
             .take_while(|id| *id != VerdictId::NONE)
             .collect()
     }
+}
 
-    pub(super) fn lookup(&self, address: Address, boot_ns: u64) -> Answer {
-        let matching = self
-            .trie
-            .iter()
-            .filter(|(prefix, _)| prefix.encloses(address));
-        let longest = matching.max_by_key(|(prefix, _)| prefix.bits());
-        let mut id = longest.map_or(VerdictId::NONE, |(_, id)| *id);
-        for _ in 0..MAX_CHAIN {
-            match self.verdicts.get(&id) {
-                Some(verdict) if verdict.expired(boot_ns) => id = verdict.then,
-                Some(verdict) => return Answer::of(verdict),
-                None => return Answer::PASS,
-            }
+fn find<A: Family>(ranges: &[Range<A>], at: A) -> Option<VerdictId> {
+    let range = ranges
+        .iter()
+        .find(|range| range.first <= at && at <= range.last)?;
+    Some(range.id)
+}
+
+/// The promises of [`Ranges`].
+fn check<A: Family>(ranges: &[Range<A>]) {
+    for range in ranges {
+        assert!(range.first <= range.last && range.id != VerdictId::NONE);
+    }
+    for pair in ranges.windows(2) {
+        assert!(pair[0].last < pair[1].first, "not sorted and disjoint");
+        let touch = pair[0].last.following() == Some(pair[1].first);
+        assert!(!touch || pair[0].id != pair[1].id, "equal neighbours");
+    }
+}
+
+/// Puts `new` in place of everything from `first` to `last`.
+fn replace<A: Family>(ranges: &mut Vec<Range<A>>, (first, last): (A, A), new: &[Range<A>]) {
+    check(new);
+    assert!(
+        new.iter()
+            .all(|range| first <= range.first && range.last <= last)
+    );
+    let mut all = new.to_vec();
+    for range in ranges.iter() {
+        if let Some(before) = first.preceding().filter(|before| range.first <= *before) {
+            let last = range.last.min(before);
+            all.push(Range { last, ..*range });
         }
-        Answer::PASS
+        if let Some(after) = last.following().filter(|after| range.last >= *after) {
+            let first = range.first.max(after);
+            all.push(Range { first, ..*range });
+        }
     }
-
-    /// The table without ids: what two ways of filling it must agree on.
-    pub(super) fn meaning(&self) -> BTreeMap<Prefix, Vec<Verdict>> {
-        let terms = |id: VerdictId| Verdict {
-            then: VerdictId::NONE,
-            ..self.verdicts[&id]
-        };
-        let chain = |head: &VerdictId| self.ids(*head).into_iter().map(terms).collect();
-        self.trie
-            .iter()
-            .map(|(prefix, head)| (*prefix, chain(head)))
-            .collect()
-    }
+    all.sort_by_key(|range| range.first);
+    *ranges = all;
 }
 
 /// What happens to packets; deadlines and ids aside.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Answer {
-    action: u8,
-    scope: u8,
-    flags: u8,
+    pub(super) action: u8,
+    pub(super) scope: u8,
+    pub(super) flags: u8,
 }
 
 impl Answer {
@@ -163,68 +317,7 @@ impl Answer {
         }
     }
 
-    pub(super) fn drop(services: bool, flags: u8) -> Self {
-        Self {
-            action: Action::Drop as u8,
-            scope: u8::from(services),
-            flags,
-        }
-    }
-
     pub(super) fn drops(self) -> bool {
         self.action == Action::Drop as u8
     }
-}
-
-/// The reference: precedence in plain words, over every rule, at one time.
-pub(super) fn reference(rules: &RuleSet, address: Address, now: Now) -> Answer {
-    let covering: Vec<&Rule> = rules
-        .iter()
-        .filter(|rule| rule.prefix.contains(address) && rule.is_live(now))
-        .collect();
-    let any = |test: &dyn Fn(&Rule) -> bool| covering.iter().any(|rule| test(rule));
-    let block = |rule: &Rule| rule.action == RuleAction::Block && !rule.monitor;
-    let all = |rule: &Rule| rule.scope == Scope::All;
-    let protection = |rule: &Rule| matches!(rule.origin, Origin::Protected(_));
-
-    if any(&|rule| rule.action == RuleAction::Allow && !protection(rule)) {
-        return Answer::PASS;
-    }
-    let protected = any(&|rule| rule.action == RuleAction::Allow && protection(rule));
-    let everything = any(&|rule| block(rule) && all(rule) && (rule.forced || !protected));
-    if any(&|rule| block(rule) && rule.forced) {
-        return Answer::drop(!everything, Flags::FORCED.0);
-    }
-    if protected {
-        return Answer::PASS;
-    }
-    if any(&block) {
-        return Answer::drop(!everything, 0);
-    }
-    let watching = covering
-        .iter()
-        .filter(|rule| rule.action == RuleAction::Block);
-    let watching = watching.max_by_key(|rule| {
-        let ends = rule.deadline.map_or(u64::MAX, |deadline| deadline.boot_ns);
-        (rule.prefix.bits(), ends, rule.id)
-    });
-    watching.map_or(Answer::PASS, |rule| {
-        let forced = if rule.forced { Flags::FORCED.0 } else { 0 };
-        Answer::drop(!all(rule), Flags::MONITOR_ONLY.0 | forced)
-    })
-}
-
-/// The rules made at `now`, some of which are over already.
-pub(super) fn rule_set(drafts: &[(Draft, Option<u64>)], now: Now) -> RuleSet {
-    let mut set = RuleSet::default();
-    for (draft, expiry) in drafts {
-        let deadline = expiry.and_then(|s| Deadline::after(now, Duration::from_secs(s)));
-        let draft = Draft {
-            deadline,
-            ..draft.clone()
-        };
-        let rule = draft.into_rule(set.reserve_id(), now);
-        set.insert(rule, now);
-    }
-    set
 }

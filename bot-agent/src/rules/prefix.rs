@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    marker::PhantomData,
     net::{IpAddr, Ipv6Addr},
     str::FromStr,
 };
@@ -12,6 +13,8 @@ use bot_common::{
 };
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::subject::Text;
 
 /// A prefix without host bits. Orders by address, then length: a prefix sorts before all that it covers.
 ///
@@ -32,6 +35,18 @@ pub enum ParseError {
          (like 192.0.2.7, 198.51.100.0/24, 192.0.2.7-192.0.2.19 or 2001:db8::/32)"
     )]
     Syntax(String),
+    /// None of what a target may be.
+    #[error(
+        "`{0}` is neither an address nor a CIDR nor a range nor an AS number (like 192.0.2.7, \
+         198.51.100.0/24, 192.0.2.7-192.0.2.19, 2001:db8::/32 or AS64500)"
+    )]
+    Target(String),
+    /// Not the number of an autonomous system.
+    #[error("`{0}` is no AS number (AS1 to AS4294967295, like AS64500)")]
+    Asn(String),
+    /// Not the code of a country.
+    #[error("`{0}` is no country code (two letters of ISO 3166, like DE)")]
+    Country(String),
     /// No text at all.
     #[error("the target is empty")]
     Empty,
@@ -248,7 +263,7 @@ fn no_net(text: &str) -> ParseError {
 }
 
 /// A text from outside as it may stand in a message: one line, printable, of bounded length.
-pub(super) fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     const LONGEST: usize = 80;
     let mut shown: String = text
         .chars()
@@ -279,8 +294,7 @@ impl Serialize for Prefix {
 
 impl<'de> Deserialize<'de> for Prefix {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(serde::de::Error::custom)
+        deserializer.deserialize_str(Text(PhantomData))
     }
 }
 

@@ -1,4 +1,4 @@
-//! One rule: a prefix, what to do with it, for how long, and who said so and why.
+//! One rule: what it is about, what to do with it, for how long, and who said so and why.
 
 use std::{fmt, time::Duration};
 
@@ -7,9 +7,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::{
-    prefix::Prefix,
+    subject::{self, Subject},
     time::{Deadline, Now},
 };
+
+/// Longest reason of a rule, bytes.
+pub const MAX_REASON: usize = 512;
 
 /// Identity of a rule, never used twice within a store.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
@@ -61,6 +64,8 @@ pub enum Origin {
     Config,
     /// The command line or the control socket.
     Operator,
+    /// The agent itself, from traffic.
+    Learned,
 }
 
 impl fmt::Display for Origin {
@@ -69,6 +74,7 @@ impl fmt::Display for Origin {
             Self::Protected(what) => write!(f, "protected ({what})"),
             Self::Config => f.write_str("config"),
             Self::Operator => f.write_str("operator"),
+            Self::Learned => f.write_str("learned"),
         }
     }
 }
@@ -78,8 +84,9 @@ impl fmt::Display for Origin {
 pub struct Rule {
     /// Identity.
     pub id: RuleId,
-    /// The addresses.
-    pub prefix: Prefix,
+    /// What it is about.
+    #[serde(flatten, with = "subject::field")]
+    pub subject: Subject,
     /// What to do.
     pub action: RuleAction,
     /// Which packets.
@@ -99,6 +106,11 @@ pub struct Rule {
 }
 
 impl Rule {
+    /// Whether it takes the place of `other`, which is about the same: the same action and origin.
+    pub fn replaces(&self, other: &Self) -> bool {
+        self.action == other.action && self.origin == other.origin
+    }
+
     /// Whether its deadline lies ahead, if it has one.
     pub fn is_live(&self, now: Now) -> bool {
         self.deadline.is_none_or(|deadline| !deadline.passed(now))
@@ -119,8 +131,8 @@ impl Rule {
 /// A rule that has no identity yet.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Draft {
-    /// The addresses.
-    pub prefix: Prefix,
+    /// What it is about.
+    pub subject: Subject,
     /// What to do.
     pub action: RuleAction,
     /// Which packets; meaningless for allow rules, which exempt from everything.
@@ -142,7 +154,7 @@ impl Draft {
     pub fn into_rule(self, id: RuleId, now: Now) -> Rule {
         Rule {
             id,
-            prefix: self.prefix,
+            subject: self.subject,
             action: self.action,
             scope: self.scope,
             monitor: self.monitor,
@@ -157,7 +169,7 @@ impl Draft {
     /// Whether `rule` already says all this.
     pub fn says(&self, rule: &Rule) -> bool {
         let said = Self {
-            prefix: rule.prefix,
+            subject: rule.subject,
             action: rule.action,
             scope: rule.scope,
             monitor: rule.monitor,

@@ -1,23 +1,31 @@
-//! All rules, by identity, by prefix and by deadline.
+//! All rules, by identity, by subject and by deadline.
 //!
-//! Invariants: no two rules share prefix, action and origin (the newer replaces the older), and
+//! Invariants: no two rules share subject, action and origin (the newer replaces the older), and
 //! every deadline is on the running boot's clock.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Bound,
+    sync::Arc,
+};
 
 use bot_common::address::Address;
 
 use super::{
+    index::Index,
     prefix::Prefix,
-    rule::{Draft, Origin, Rule, RuleId},
+    rule::{Draft, Origin, Rule, RuleAction, RuleId},
+    subject::{Asn, Country, Subject},
     time::Now,
 };
 
 /// Every rule there is, expired ones included until [`RuleSet::expire`] takes them out.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub struct RuleSet {
-    by_id: BTreeMap<RuleId, Rule>,
-    by_prefix: BTreeMap<Prefix, Vec<RuleId>>,
+    by_id: BTreeMap<RuleId, Arc<Rule>>,
+    all: Index,
+    /// Those of `all` that allow: few, as a rule, and asked for with each block.
+    allows: Index,
     /// `CLOCK_BOOTTIME` nanoseconds.
     by_deadline: BTreeSet<(u64, RuleId)>,
     next: RuleId,
@@ -45,7 +53,8 @@ impl Default for RuleSet {
     fn default() -> Self {
         Self {
             by_id: BTreeMap::new(),
-            by_prefix: BTreeMap::new(),
+            all: Index::default(),
+            allows: Index::default(),
             by_deadline: BTreeSet::new(),
             next: RuleId(1),
         }
@@ -55,20 +64,49 @@ impl Default for RuleSet {
 impl RuleSet {
     /// The set of stored `rules`, the next new one to be `next` or above all of them. Returns the
     /// rules whose deadlines had to be moved to the running boot's clock, for the store.
-    pub fn load(rules: Vec<Rule>, next: RuleId, now: Now) -> (Self, Vec<Rule>) {
-        let mut set = Self {
-            next: next.max(RuleId(1)),
-            ..Self::default()
-        };
+    pub fn load(rules: Vec<Rule>, next: RuleId, now: Now) -> (Self, Vec<Arc<Rule>>) {
         let mut rebased = Vec::new();
-        for stored in rules {
-            let rule = stored.clone().rebased(now);
-            if rule != stored {
-                rebased.push(rule.clone());
+        let rules = rules.into_iter().map(|rule| {
+            let moves = rule.deadline.is_some_and(|ends| ends.boot != now.boot);
+            let rule = Arc::new(rule.rebased(now));
+            if moves {
+                rebased.push(Arc::clone(&rule));
             }
-            set.insert(rule, now);
+            rule
+        });
+        let rules: Vec<Arc<Rule>> = rules.collect();
+        (Self::of(&rules, next), rebased)
+    }
+
+    /// The set of all these, of which the newer replaces the older.
+    fn of(rules: &[Arc<Rule>], next: RuleId) -> Self {
+        // The keys stand beside the rules: sorting does not look behind a million pointers.
+        let keyed = rules.iter().map(|rule| (rule.subject, rule.id, rule));
+        let mut sorted: Vec<(Subject, RuleId, &Arc<Rule>)> = keyed.collect();
+        sorted.sort_unstable_by_key(|(subject, id, _)| (*subject, *id));
+        let mut gone: BTreeSet<RuleId> = BTreeSet::new();
+        for same in sorted.chunk_by(|a, b| a.0 == b.0) {
+            for (place, (_, id, rule)) in same.iter().enumerate() {
+                let mut newer = same.iter().skip(place + 1);
+                if newer.any(|(_, _, newer)| newer.replaces(rule)) {
+                    gone.insert(*id);
+                }
+            }
         }
-        (set, rebased)
+        let stays = |rule: &&Arc<Rule>| !gone.contains(&rule.id);
+        let sorted = sorted.into_iter().map(|(_, _, rule)| rule).filter(stays);
+        let all = Index::of_sorted(sorted.clone().cloned());
+        let allows = Index::of_sorted(sorted.filter(|rule| allows(rule)).cloned());
+        let kept = || rules.iter().filter(stays);
+        let ends = |rule: &Arc<Rule>| Some((rule.deadline?.boot_ns, rule.id));
+        let last = rules.iter().map(|rule| rule.id.0).max();
+        Self {
+            all,
+            allows,
+            by_deadline: kept().filter_map(ends).collect(),
+            by_id: kept().map(|rule| (rule.id, Arc::clone(rule))).collect(),
+            next: next.max(RuleId(last.map_or(1, |last| last.saturating_add(1)))),
+        }
     }
 
     /// How many rules there are.
@@ -83,33 +121,57 @@ impl RuleSet {
 
     /// The rule of an identity.
     pub fn get(&self, id: RuleId) -> Option<&Rule> {
-        self.by_id.get(&id)
+        self.by_id.get(&id).map(|rule| &**rule)
     }
 
     /// All rules, oldest identity first.
     pub fn iter(&self) -> impl Iterator<Item = &Rule> {
-        self.by_id.values()
+        self.by_id.values().map(|rule| &**rule)
+    }
+
+    /// All rules with an identity above that of `last`, oldest first; nothing: all of them.
+    pub fn after(&self, last: Option<RuleId>) -> impl Iterator<Item = &Rule> {
+        let from = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.by_id
+            .range((from, Bound::Unbounded))
+            .map(|(_, rule)| &**rule)
     }
 
     /// Prefixes with their rules; a prefix comes before all that it covers.
     pub fn by_prefix(&self) -> impl Iterator<Item = (Prefix, impl Iterator<Item = &Rule>)> {
-        self.by_prefix
-            .iter()
-            .map(|(prefix, ids)| (*prefix, ids.iter().filter_map(|id| self.by_id.get(id))))
+        let all = self.all.prefixes();
+        all.map(|(prefix, rules)| (prefix, each(rules)))
+    }
+
+    /// ASNs with their rules, in order of number.
+    pub fn by_asn(&self) -> impl Iterator<Item = (Asn, impl Iterator<Item = &Rule>)> {
+        self.all.asns().map(|(asn, rules)| (asn, each(rules)))
+    }
+
+    /// Countries with their rules, in order of letters.
+    pub fn by_country(&self) -> impl Iterator<Item = (Country, impl Iterator<Item = &Rule>)> {
+        let all = self.all.countries();
+        all.map(|(country, rules)| (country, each(rules)))
     }
 
     /// The rules of exactly this prefix.
     pub fn at(&self, prefix: Prefix) -> impl Iterator<Item = &Rule> {
-        let ids = self.by_prefix.get(&prefix).into_iter().flatten();
-        ids.filter_map(|id| self.by_id.get(id))
+        self.about(Subject::Prefix(prefix))
+    }
+
+    /// The rules of exactly this subject.
+    pub fn about(&self, subject: Subject) -> impl Iterator<Item = &Rule> {
+        each(self.all.about(subject))
     }
 
     /// The rules that cover all of `prefix`, widest first.
     pub fn covering(&self, prefix: Prefix) -> impl Iterator<Item = &Rule> {
-        (0..=prefix.bits())
-            .map(move |bits| prefix.shortened(bits))
-            .filter(move |wider| wider.covers(prefix))
-            .flat_map(|wider| self.at(wider))
+        self.all.covering(prefix).flat_map(each)
+    }
+
+    /// Of those, the ones that allow.
+    pub fn allows_covering(&self, prefix: Prefix) -> impl Iterator<Item = &Rule> {
+        self.allows.covering(prefix).flat_map(each)
     }
 
     /// The rules that cover `address`, widest first.
@@ -119,17 +181,26 @@ impl RuleSet {
 
     /// The rules of `prefix` and of what it covers, in order of prefix.
     pub fn within(&self, prefix: Prefix) -> impl Iterator<Item = &Rule> {
-        self.by_prefix
-            .range(prefix..)
-            .take_while(move |(inner, _)| prefix.encloses(inner.address()))
-            .filter(move |(inner, _)| prefix.covers(**inner))
-            .flat_map(|(_, ids)| ids)
-            .filter_map(|id| self.by_id.get(id))
+        self.all.within(prefix).flat_map(each)
+    }
+
+    /// Of those, the ones that allow.
+    pub fn allows_within(&self, prefix: Prefix) -> impl Iterator<Item = &Rule> {
+        self.allows.within(prefix).flat_map(each)
     }
 
     /// The identity that the next rule gets; what the store keeps.
     pub fn next_id(&self) -> RuleId {
         self.next
+    }
+
+    pub(super) fn set_next_id(&mut self, next: RuleId) {
+        self.next = next;
+    }
+
+    /// The identities that the next rules get, in order.
+    pub fn next_ids(&self) -> impl Iterator<Item = RuleId> + use<> {
+        (self.next.0..).map(RuleId)
     }
 
     /// Takes an identity for a new rule.
@@ -141,34 +212,46 @@ impl RuleSet {
 
     /// The rule that [`Self::insert`] of `rule` would replace.
     pub fn rival(&self, rule: &Rule) -> Option<&Rule> {
-        self.at(rule.prefix)
-            .find(|other| other.action == rule.action && other.origin == rule.origin)
+        self.about(rule.subject).find(|other| rule.replaces(other))
     }
 
-    /// Adds `rule`, in place of one with the same identity or the same prefix, action and origin.
+    /// Adds `rule`, in place of one with the same identity or the same subject, action and origin.
     pub fn insert(&mut self, rule: Rule, now: Now) -> Inserted {
-        let rule = rule.rebased(now);
+        let replaced = self.place(Arc::new(rule.rebased(now))).pop();
+        replaced.map_or(Inserted::Added, |rule| {
+            Inserted::Replaced(Arc::unwrap_or_clone(rule))
+        })
+    }
+
+    /// Adds a rule whose deadline is on the running boot's clock. Returns those that it takes the
+    /// place of: the one with its identity, then the one with its subject, action and origin.
+    pub(super) fn place(&mut self, rule: Arc<Rule>) -> Vec<Arc<Rule>> {
         let rival = self.rival(&rule).map(|rival| rival.id);
-        let replaced = self
-            .remove(rule.id)
-            .or_else(|| rival.and_then(|rival| self.remove(rival)));
+        let mut replaced: Vec<Arc<Rule>> = self.take(rule.id).into_iter().collect();
+        replaced.extend(rival.and_then(|rival| self.take(rival)));
         self.next = self.next.max(RuleId(rule.id.0.saturating_add(1)));
-        self.by_prefix.entry(rule.prefix).or_default().push(rule.id);
         if let Some(deadline) = rule.deadline {
             self.by_deadline.insert((deadline.boot_ns, rule.id));
         }
+        if allows(&rule) {
+            self.allows.insert(Arc::clone(&rule));
+        }
+        self.all.insert(Arc::clone(&rule));
         self.by_id.insert(rule.id, rule);
-        replaced.map_or(Inserted::Added, Inserted::Replaced)
+        replaced
     }
 
     /// Takes the rule out.
     pub fn remove(&mut self, id: RuleId) -> Option<Rule> {
+        self.take(id).map(Arc::unwrap_or_clone)
+    }
+
+    /// The same, for those who share it.
+    pub(super) fn take(&mut self, id: RuleId) -> Option<Arc<Rule>> {
         let rule = self.by_id.remove(&id)?;
-        if let Some(ids) = self.by_prefix.get_mut(&rule.prefix) {
-            ids.retain(|other| *other != id);
-            if ids.is_empty() {
-                self.by_prefix.remove(&rule.prefix);
-            }
+        self.all.remove(rule.subject, id);
+        if allows(&rule) {
+            self.allows.remove(rule.subject, id);
         }
         if let Some(deadline) = rule.deadline {
             self.by_deadline.remove(&(deadline.boot_ns, id));
@@ -201,15 +284,17 @@ impl RuleSet {
             .collect();
         let mut synced = Synced::default();
         for draft in wanted {
-            if let Some(same) = self.at(draft.prefix).find(|rule| draft.says(rule)) {
+            if let Some(same) = self.about(draft.subject).find(|rule| draft.says(rule)) {
                 stale.remove(&same.id);
                 continue;
             }
             let rule = draft.into_rule(self.reserve_id(), now);
             synced.added.push(rule.id);
             if let Inserted::Replaced(old) = self.insert(rule, now) {
-                stale.remove(&old.id);
-                synced.added.retain(|id| *id != old.id);
+                // One that was added just now is no longer new; any other one was stale.
+                if !stale.remove(&old.id) {
+                    synced.added.retain(|id| *id != old.id);
+                }
                 synced.removed.push(old);
             }
         }
@@ -219,167 +304,14 @@ impl RuleSet {
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::time::Duration;
-
-    use jiff::Timestamp;
-
-    use super::*;
-    use crate::rules::{
-        rule::{RuleAction, Scope},
-        time::{BootId, Deadline},
-    };
-
-    fn now(seconds: u64) -> Now {
-        Now {
-            wall: Timestamp::from_second(1_000_000 + i64::try_from(seconds).unwrap()).unwrap(),
-            boot_ns: (100 + seconds) * 1_000_000_000,
-            boot: BootId(1),
-        }
-    }
-
-    fn draft(prefix: &str, action: RuleAction, origin: Origin) -> Draft {
-        Draft {
-            prefix: prefix.parse().unwrap(),
-            action,
-            scope: Scope::All,
-            monitor: false,
-            forced: false,
-            deadline: None,
-            reason: String::new(),
-            origin,
-        }
-    }
-
-    fn block(set: &mut RuleSet, prefix: &str, seconds: Option<u64>) -> (RuleId, Inserted) {
-        let deadline =
-            seconds.and_then(|seconds| Deadline::after(now(0), Duration::from_secs(seconds)));
-        let draft = Draft {
-            deadline,
-            ..draft(prefix, RuleAction::Block, Origin::Operator)
-        };
-        let rule = draft.into_rule(set.reserve_id(), now(0));
-        (rule.id, set.insert(rule, now(0)))
-    }
-
-    #[test]
-    fn a_block_of_the_same_prefix_again_replaces_the_earlier_one() {
-        let mut set = RuleSet::default();
-        let (first, inserted) = block(&mut set, "10.0.0.0/8", Some(5));
-        assert_eq!(inserted, Inserted::Added);
-        let (second, inserted) = block(&mut set, "10.0.0.0/8", None);
-        assert!(matches!(inserted, Inserted::Replaced(rule) if rule.id == first));
-        assert_eq!(set.len(), 1);
-        assert!(set.get(second).is_some());
-        assert_eq!(set.next_deadline(), None);
-    }
-
-    #[test]
-    fn rules_of_other_actions_and_origins_stand_beside_it() {
-        let mut set = RuleSet::default();
-        block(&mut set, "10.0.0.0/8", None);
-        for (action, origin) in [
-            (RuleAction::Allow, Origin::Operator),
-            (RuleAction::Block, Origin::Config),
-            (RuleAction::Allow, Origin::Protected("gateway".into())),
-            (RuleAction::Allow, Origin::Protected("dns".into())),
-        ] {
-            let rule = draft("10.0.0.0/8", action, origin).into_rule(set.reserve_id(), now(0));
-            assert_eq!(set.insert(rule, now(0)), Inserted::Added);
-        }
-        assert_eq!(set.at("10.0.0.0/8".parse().unwrap()).count(), 5);
-    }
-
-    #[test]
-    fn what_covers_and_what_lies_within() {
-        let mut set = RuleSet::default();
-        for prefix in [
-            "::/0",
-            "0.0.0.0/0",
-            "10.0.0.0/8",
-            "10.1.0.0/16",
-            "10.1.2.3",
-            "11.0.0.0/8",
-        ] {
-            block(&mut set, prefix, None);
-        }
-        let texts = |rules: Vec<&Rule>| -> Vec<String> {
-            rules.iter().map(|rule| rule.prefix.to_string()).collect()
-        };
-        assert_eq!(
-            texts(set.covering("10.1.0.0/16".parse().unwrap()).collect()),
-            ["0.0.0.0/0", "10.0.0.0/8", "10.1.0.0/16"]
-        );
-        assert_eq!(
-            texts(set.within("10.0.0.0/8".parse().unwrap()).collect()),
-            ["10.0.0.0/8", "10.1.0.0/16", "10.1.2.3"]
-        );
-        assert_eq!(
-            texts(set.within("::/0".parse().unwrap()).collect()),
-            ["::/0"]
-        );
-        let address = Address::from_v6([0x20; 16]);
-        assert_eq!(texts(set.covering_address(address).collect()), ["::/0"]);
-    }
-
-    #[test]
-    fn rules_expire_in_order_and_only_when_due() {
-        let mut set = RuleSet::default();
-        let (late, _) = block(&mut set, "192.0.2.1", Some(20));
-        let (early, _) = block(&mut set, "192.0.2.2", Some(10));
-        block(&mut set, "192.0.2.3", None);
-        assert_eq!(set.next_deadline(), Some(now(10).boot_ns));
-        assert_eq!(set.expire(now(9)), []);
-        let ended: Vec<RuleId> = set.expire(now(20)).iter().map(|rule| rule.id).collect();
-        assert_eq!(ended, [early, late]);
-        assert_eq!(set.len(), 1);
-    }
-
-    #[test]
-    fn stored_rules_come_back_on_the_new_boot_s_clock() {
-        let mut set = RuleSet::default();
-        block(&mut set, "192.0.2.1", Some(600));
-        let (last, _) = block(&mut set, "192.0.2.2", None);
-        let rebooted = Now {
-            boot: BootId(2),
-            boot_ns: 7,
-            ..now(300)
-        };
-        let (mut loaded, rebased) =
-            RuleSet::load(set.iter().cloned().collect(), RuleId(0), rebooted);
-        assert_eq!(rebased.len(), 1);
-        assert_eq!(loaded.next_deadline(), Some(7 + 300_000_000_000));
-        assert!(loaded.reserve_id() > last);
-    }
-
-    #[test]
-    fn syncing_keeps_what_is_unchanged() {
-        let mut set = RuleSet::default();
-        let config = |origin: &Origin| *origin == Origin::Config;
-        let drafts = |prefixes: &[&str]| {
-            let drafts = prefixes.iter();
-            drafts
-                .map(|prefix| draft(prefix, RuleAction::Block, Origin::Config))
-                .collect::<Vec<_>>()
-        };
-        block(&mut set, "192.0.2.9", None);
-        let first = set.sync(config, drafts(&["192.0.2.1", "192.0.2.2"]), now(0));
-        assert_eq!(first.added.len(), 2);
-        let second = set.sync(config, drafts(&["192.0.2.2", "192.0.2.3"]), now(1));
-        assert_eq!(second.added.len(), 1);
-        assert_eq!(second.removed.len(), 1);
-        assert_eq!(second.removed[0].prefix.to_string(), "192.0.2.1");
-        assert_eq!(
-            set.sync(config, drafts(&["192.0.2.2", "192.0.2.3"]), now(2)),
-            Synced::default()
-        );
-        let changed = Draft {
-            monitor: true,
-            ..draft("192.0.2.2", RuleAction::Block, Origin::Config)
-        };
-        let third = set.sync(config, vec![changed], now(3));
-        assert_eq!((third.added.len(), third.removed.len()), (1, 2));
-        assert_eq!(set.len(), 2);
-    }
+fn allows(rule: &Rule) -> bool {
+    rule.action == RuleAction::Allow
 }
+
+fn each(rules: &[Arc<Rule>]) -> impl Iterator<Item = &Rule> {
+    rules.iter().map(|rule| &**rule)
+}
+
+#[cfg(test)]
+#[path = "set_tests.rs"]
+mod tests;

@@ -5,13 +5,25 @@ use std::{fmt, net::IpAddr, str::FromStr};
 
 use ipnet::{IpNet, Ipv4Subnets, Ipv6Subnets};
 
-use super::prefix::{ParseError, Prefix, quoted};
+use super::{
+    prefix::{ParseError, Prefix, quoted},
+    subject::{Subject, named},
+};
 
-/// An address, a CIDR or a range `a-b`, as the prefixes that cover exactly it.
+/// An address, a CIDR or a range `a-b`, as the prefixes that cover exactly it; or an ASN
+/// (`AS64500`) or a country (`country:DE`).
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Target {
     given: String,
-    prefixes: Vec<Prefix>,
+    meant: Meant,
+}
+
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Meant {
+    /// Never none.
+    Addresses(Vec<Prefix>),
+    /// An ASN or a country.
+    Named(Subject),
 }
 
 impl Target {
@@ -20,19 +32,41 @@ impl Target {
         &self.given
     }
 
-    /// The fewest prefixes that cover it, in order; never none.
+    /// The fewest prefixes that cover it, in order; none for an ASN or a country, of which only a
+    /// database knows them.
     pub fn prefixes(&self) -> &[Prefix] {
-        &self.prefixes
+        match &self.meant {
+            Meant::Addresses(prefixes) => prefixes,
+            Meant::Named(_) => &[],
+        }
+    }
+
+    /// What rules about it are about; never none.
+    pub fn subjects(&self) -> impl Iterator<Item = Subject> {
+        let named = match self.meant {
+            Meant::Named(subject) => Some(subject),
+            Meant::Addresses(_) => None,
+        };
+        let prefixes = self.prefixes().iter().copied();
+        prefixes.map(Subject::Prefix).chain(named)
+    }
+
+    /// The ASN or country, if it is one.
+    pub fn named(&self) -> Option<Subject> {
+        match self.meant {
+            Meant::Named(subject) => Some(subject),
+            Meant::Addresses(_) => None,
+        }
     }
 
     /// Whether it names one address.
     pub fn is_host(&self) -> bool {
-        matches!(self.prefixes.as_slice(), [only] if only.is_host())
+        matches!(self.prefixes(), [only] if only.is_host())
     }
 
     /// Refuses with [`ParseError::TooWide`] what no rule may cover unless `force` is set.
     pub fn check_width(&self, force: bool) -> Result<(), ParseError> {
-        match self.prefixes.iter().find(|prefix| prefix.is_too_wide()) {
+        match self.prefixes().iter().find(|prefix| prefix.is_too_wide()) {
             Some(prefix) if !force => Err(ParseError::TooWide {
                 given: self.given.clone(),
                 prefix: *prefix,
@@ -47,13 +81,16 @@ impl FromStr for Target {
 
     fn from_str(text: &str) -> Result<Self, ParseError> {
         let text = text.trim();
-        let prefixes = match text.split_once('-') {
-            Some((first, last)) => range(text, first.trim(), last.trim())?,
-            None => vec![text.parse()?],
+        let meant = match (named(text), text.split_once('-')) {
+            (Some(named), _) => Meant::Named(named?),
+            (None, Some((first, last))) => {
+                Meant::Addresses(range(text, first.trim(), last.trim())?)
+            }
+            (None, None) => Meant::Addresses(vec![text.parse().map_err(of_target)?]),
         };
         Ok(Self {
             given: quoted(text),
-            prefixes,
+            meant,
         })
     }
 }
@@ -61,6 +98,26 @@ impl FromStr for Target {
 impl fmt::Display for Target {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.given)
+    }
+}
+
+/// A target may be more than a prefix.
+fn of_target(error: ParseError) -> ParseError {
+    if let ParseError::Syntax(given) = error {
+        return ParseError::Target(given);
+    }
+    error
+}
+
+impl From<Subject> for Target {
+    fn from(subject: Subject) -> Self {
+        Self {
+            given: subject.to_string(),
+            meant: match subject {
+                Subject::Prefix(prefix) => Meant::Addresses(vec![prefix]),
+                Subject::Asn(_) | Subject::Country(_) => Meant::Named(subject),
+            },
+        }
     }
 }
 
@@ -93,7 +150,7 @@ fn end(given: &str, text: &str) -> Result<IpAddr, ParseError> {
     }
     match text.parse::<Prefix>() {
         Err(error @ ParseError::Zone { .. }) => Err(error),
-        _ => Err(ParseError::Syntax(quoted(given))),
+        _ => Err(ParseError::Target(quoted(given))),
     }
 }
 
@@ -187,6 +244,21 @@ mod tests {
     fn an_ipv6_range_across_the_mapped_addresses_says_nothing_of_ipv4() {
         let target: Target = "::fffe:0:1-::1:0:0:0".parse().unwrap();
         assert!(target.prefixes().iter().all(|prefix| !prefix.is_v4()));
+    }
+
+    #[test]
+    fn asns_and_countries_are_targets() {
+        for (text, subject) in [(" as64500", "AS64500"), ("country:de\r\n", "country:DE")] {
+            let target: Target = text.parse().unwrap();
+            let subjects: Vec<String> = target.subjects().map(|s| s.to_string()).collect();
+            assert_eq!(subjects, [subject]);
+            assert!(target.prefixes().is_empty() && !target.is_host());
+            assert_eq!(target.named(), target.subjects().next());
+            assert_eq!(target.check_width(false), Ok(()));
+        }
+        assert!(refusal("AS0").contains("is no AS number"));
+        assert!(refusal("AS1-AS9").contains("is no AS number"));
+        assert!(refusal("DE").contains("nor an AS number"));
     }
 
     #[test]
@@ -329,7 +401,7 @@ mod tests {
         #[test]
         fn nothing_panics(text in "\\PC*|[0-9a-f:./% -]{0,60}") {
             if let Ok(target) = text.parse::<Target>() {
-                prop_assert!(!target.prefixes().is_empty());
+                prop_assert!(target.subjects().next().is_some());
             }
             if let Err(error) = parse_list(&text) {
                 prop_assert!(!error.bad.is_empty());

@@ -63,6 +63,16 @@ impl Deadline {
         })
     }
 
+    /// The deadline at a time of the wall clock; `None` when that is over or a clock cannot hold it.
+    pub fn at(now: Now, wall: Timestamp) -> Option<Self> {
+        let left = Duration::try_from(wall.duration_since(now.wall)).ok()?;
+        let ahead = Some(left).filter(|left| !left.is_zero())?;
+        Some(Self {
+            wall,
+            ..Self::after(now, ahead)?
+        })
+    }
+
     /// The end on the running boot's `CLOCK_BOOTTIME`, nanoseconds; never 0.
     pub fn on_boot_clock(&self, now: Now) -> u64 {
         if self.boot == now.boot {
@@ -132,6 +142,22 @@ mod tests {
         let rebased = deadline.rebased(now(0, 7, 2), HOUR);
         assert_eq!(rebased.remaining(now(0, 7, 2)), HOUR);
         assert_eq!(rebased.remaining(now(5_000_000, 7, 2)), HOUR);
+    }
+
+    #[test]
+    fn a_time_of_the_wall_clock_is_as_far_away_on_the_boot_clock() {
+        let at = |seconds| {
+            Deadline::at(
+                now(1_000_000, 5, 1),
+                Timestamp::from_second(seconds).unwrap(),
+            )
+        };
+        let deadline = at(1_003_600).unwrap();
+        assert_eq!(
+            deadline,
+            Deadline::after(now(1_000_000, 5, 1), HOUR).unwrap()
+        );
+        assert_eq!((at(1_000_000), at(5)), (None, None));
     }
 
     #[test]

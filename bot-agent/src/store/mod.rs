@@ -4,6 +4,7 @@
 //! it survives a crash at any instant. Values are JSON, so that a damaged agent leaves something
 //! that people can read. Configured and protected rules are no part of it.
 
+mod bundle;
 mod error;
 #[cfg(test)]
 mod tests;
@@ -12,14 +13,15 @@ use std::{
     fs::{DirBuilder, File, OpenOptions},
     os::unix::fs::{DirBuilderExt, OpenOptionsExt},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use redb::{
     Builder, Database, Durability, ReadableDatabase, ReadableTable, TableDefinition, TableError,
-    WriteTransaction,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
+use self::bundle::{BUNDLES, Bundle, RULES};
 pub use self::error::StoreError;
 use crate::rules::{
     mode::Mode,
@@ -30,11 +32,13 @@ use crate::rules::{
 /// Name of the file in the state folder.
 pub const FILE: &str = "rules.redb";
 
-/// Version of tables, keys and values. Raised when an older agent would misread them.
-const SCHEMA: u32 = 1;
+/// Version of tables, keys and values. Raised when an older agent would misread them. What schema 1
+/// lacks are rules about ASNs and countries; what 1 and 2 lack are bundles, in the place of which
+/// they have rules one by one. Everything in them reads the same.
+const SCHEMA: u32 = 3;
+/// Schemas that are taken over.
+const EARLIER: [u32; 2] = [1, 2];
 
-/// By [`RuleId`]: a [`Rule`].
-const RULES: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("rules");
 /// By name: the values of [`Stored`] besides the rules.
 const VALUES: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("values");
 
@@ -43,14 +47,14 @@ const KEY_NEXT_ID: &str = "next_id";
 const KEY_MODE: &str = "mode";
 const KEY_BYPASS: &str = "bypass";
 
-/// Memory for pages; the database of 100,000 rules is about 50 MB.
+/// Memory for pages; the database of a million rules that came in long lists is about 40 MB.
 const CACHE_BYTES: usize = 16 << 20;
 
 /// One change of the stored state.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Change {
     /// Stores a rule, in place of one with the same identity.
-    Put(Rule),
+    Put(Arc<Rule>),
     /// Forgets a rule; none of that identity is no error.
     Delete(RuleId),
     /// The identity that the next rule gets.
@@ -105,6 +109,9 @@ impl Store {
         match store.schema()? {
             None => store.write(|values| put(values, KEY_SCHEMA, &SCHEMA), &[])?,
             Some(found) if found == SCHEMA.to_string() => {}
+            Some(found) if EARLIER.iter().any(|known| found == known.to_string()) => {
+                store.write(|values| put(values, KEY_SCHEMA, &SCHEMA), &[])?;
+            }
             Some(found) => {
                 return Err(StoreError::Schema {
                     path: store.path,
@@ -132,16 +139,30 @@ impl Store {
         let path = self.path.clone();
         let lift = |error: redb::Error| StoreError::from_redb(&path, error);
         let read = self.database()?.begin_read().map_err(|e| lift(e.into()))?;
-        let rules = match read.open_table(RULES) {
-            Ok(rules) => rules,
+        let singles = match read.open_table(RULES) {
+            Ok(singles) => Some(singles),
+            Err(TableError::TableDoesNotExist(_)) => None,
+            Err(error) => return Err(lift(error.into())),
+        };
+        if let Some(singles) = singles {
+            for entry in singles.iter().map_err(|e| lift(e.into()))? {
+                let (id, value) = entry.map_err(|e| lift(e.into()))?;
+                let rule = parse(&path, &format!("rule {}", id.value()), value.value())?;
+                stored.rules.push(rule);
+            }
+        }
+        let bundles = match read.open_table(BUNDLES) {
+            Ok(bundles) => bundles,
             Err(TableError::TableDoesNotExist(_)) => return Ok(stored),
             Err(error) => return Err(lift(error.into())),
         };
-        for entry in rules.iter().map_err(|e| lift(e.into()))? {
-            let (id, value) = entry.map_err(|e| lift(e.into()))?;
-            let rule = parse(&path, &format!("rule {}", id.value()), value.value())?;
-            stored.rules.push(rule);
+        for entry in bundles.iter().map_err(|e| lift(e.into()))? {
+            let (first, value) = entry.map_err(|e| lift(e.into()))?;
+            let key = format!("rules from {}", first.value());
+            let bundle: Bundle = parse(&path, &key, value.value())?;
+            stored.rules.extend(bundle.rules(first.value()));
         }
+        stored.rules.sort_by_key(|rule| rule.id);
         Ok(stored)
     }
 
@@ -178,7 +199,7 @@ impl Store {
             let mut transaction = database.begin_write()?;
             transaction.set_durability(Durability::Immediate)?;
             values(&mut transaction.open_table(VALUES)?)?;
-            change_rules(&transaction, changes)?;
+            bundle::change(&transaction, changes)?;
             Ok(transaction.commit()?)
         })();
         written.map_err(|error| {
@@ -245,22 +266,6 @@ fn open_database(path: &Path) -> Result<Database, StoreError> {
         .set_check_integrity_on_open(true)
         .create(path)
         .map_err(|error| StoreError::from_redb(path, error.into()))
-}
-
-fn change_rules(transaction: &WriteTransaction, changes: &[Change]) -> Result<(), redb::Error> {
-    let mut rules = transaction.open_table(RULES)?;
-    for change in changes {
-        match change {
-            Change::Put(rule) => {
-                rules.insert(rule.id.0, json(rule)?.as_slice())?;
-            }
-            Change::Delete(id) => {
-                rules.remove(id.0)?;
-            }
-            Change::NextId(_) | Change::Mode(_) | Change::Bypass(_) => {}
-        }
-    }
-    Ok(())
 }
 
 fn put<T: Serialize>(

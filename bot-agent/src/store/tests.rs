@@ -26,7 +26,7 @@ fn rule(id: u64) -> Rule {
     };
     Rule {
         id: RuleId(id),
-        prefix: "2001:db8::/32".parse().unwrap(),
+        subject: "2001:db8::/32".parse().unwrap(),
         action: RuleAction::Block,
         scope: Scope::Services,
         monitor: true,
@@ -36,6 +36,10 @@ fn rule(id: u64) -> Rule {
         origin: Origin::Protected("gateway".to_owned()),
         created: now.wall,
     }
+}
+
+fn shared(id: u64) -> Arc<Rule> {
+    Arc::new(rule(id))
 }
 
 fn ids(stored: &Stored) -> BTreeSet<u64> {
@@ -60,8 +64,8 @@ fn what_was_committed_comes_back() {
     };
     store
         .commit(&[
-            Change::Put(rule(1)),
-            Change::Put(rule(2)),
+            Change::Put(shared(1)),
+            Change::Put(shared(2)),
             Change::NextId(RuleId(3)),
             Change::Mode(Mode::Enforce),
             Change::Bypass(Some(bypass.clone())),
@@ -107,6 +111,37 @@ fn a_second_opener_is_told_who_is_in_the_way() {
     Store::open(folder.path()).unwrap();
 }
 
+/// The bytes are those that an agent of schema 1 wrote.
+#[test]
+fn rules_of_schema_1_come_back_and_asns_may_join_them() {
+    const OLD: &str = r#"{"id":1,"prefix":"2001:db8::/32","action":"block","scope":"services","monitor":true,"forced":false,"deadline":{"wall":"2027-01-15T08:01:00Z","boot":340282366920938463463374607431768211450,"boot_ns":60000000077},"reason":"scrapes\n\"prices\"","origin":{"kind":"protected","name":"gateway"},"created":"2027-01-15T08:00:00Z"}"#;
+    let folder = tempfile::tempdir().unwrap();
+    let mut store = Store::open(folder.path()).unwrap();
+    store
+        .write(|values| put(values, KEY_SCHEMA, &1), &[])
+        .unwrap();
+    let database = store.database().unwrap();
+    let transaction = database.begin_write().unwrap();
+    let mut rules = transaction.open_table(RULES).unwrap();
+    rules.insert(1, OLD.as_bytes()).unwrap();
+    drop(rules);
+    transaction.commit().unwrap();
+    drop(store);
+
+    let mut store = Store::open(folder.path()).unwrap();
+    assert_eq!(store.load().unwrap().rules, [rule(1)]);
+    assert_eq!(store.schema().unwrap().as_deref(), Some("3"));
+    let about = |id, subject: &str| Rule {
+        subject: subject.parse().unwrap(),
+        ..rule(id)
+    };
+    let later = [about(2, "AS64500"), about(3, "country:DE")];
+    let changes = later.clone().map(|rule| Change::Put(Arc::new(rule)));
+    store.commit(&changes).unwrap();
+    let [two, three] = later;
+    assert_eq!(store.load().unwrap().rules, [rule(1), two, three]);
+}
+
 #[test]
 fn a_newer_schema_is_refused() {
     let folder = tempfile::tempdir().unwrap();
@@ -117,7 +152,7 @@ fn a_newer_schema_is_refused() {
     drop(store);
     let error = Store::open(folder.path()).unwrap_err().to_string();
     assert!(
-        error.contains("has schema 7, this bot-agent knows 1"),
+        error.contains("has schema 7, this bot-agent knows 3"),
         "{error}"
     );
 }
@@ -127,7 +162,7 @@ fn a_damaged_file_is_refused_and_left_as_it_is() {
     let folder = tempfile::tempdir().unwrap();
     let mut store = Store::open(folder.path()).unwrap();
     let path = store.path().to_owned();
-    let rules: Vec<Change> = (1..2000).map(|id| Change::Put(rule(id))).collect();
+    let rules: Vec<Change> = (1..2000).map(|id| Change::Put(shared(id))).collect();
     store.commit(&rules).unwrap();
     drop(store);
     let good = fs::read(&path).unwrap();
@@ -245,10 +280,10 @@ fn a_full_disk_refuses_a_commit_and_loses_nothing() {
         mounted.0.path().join("ballast"),
     );
     let mut store = Store::open(&folder).unwrap();
-    let first: Vec<Change> = (1..=100).map(|id| Change::Put(rule(id))).collect();
+    let first: Vec<Change> = (1..=100).map(|id| Change::Put(shared(id))).collect();
     store.commit(&first).unwrap();
     fill(&ballast);
-    let many: Vec<Change> = (1000..20_000).map(|id| Change::Put(rule(id))).collect();
+    let many: Vec<Change> = (1000..20_000).map(|id| Change::Put(shared(id))).collect();
     for _ in 0..3 {
         let error = store.commit(&many).unwrap_err();
         assert!(matches!(error, StoreError::Full { .. }), "{error}");
@@ -260,7 +295,7 @@ fn a_full_disk_refuses_a_commit_and_loses_nothing() {
     let mut store = Store::open(&folder).unwrap();
     assert_eq!(ids(&store.load().unwrap()), (1..=100).collect());
     fs::remove_file(ballast).unwrap();
-    store.commit(&[Change::Put(rule(101))]).unwrap();
+    store.commit(&[Change::Put(shared(101))]).unwrap();
     drop(store);
     let mut store = Store::open(&folder).unwrap();
     assert_eq!(ids(&store.load().unwrap()), (1..=101).collect());
@@ -284,7 +319,7 @@ fn crash_child() {
     for batch in (1..=20u64).cycle() {
         let new = next..next + batch;
         next += batch;
-        let mut changes: Vec<Change> = new.clone().map(|id| Change::Put(rule(id))).collect();
+        let mut changes: Vec<Change> = new.clone().map(|id| Change::Put(shared(id))).collect();
         changes.extend(taken_back.map(|id| Change::Delete(RuleId(id))));
         changes.push(Change::NextId(RuleId(next)));
         if let Some(id) = taken_back {

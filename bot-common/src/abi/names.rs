@@ -2,15 +2,20 @@
 
 /// Raised by any change to a map's shape, a record or a name. Part of the pin folder's path, so
 /// pins of another layout are never reused.
-pub const LAYOUT_VERSION: u32 = 1;
+pub const LAYOUT_VERSION: u32 = 2;
 
 /// XDP program for drivers that deliver packets in several buffers (`xdp.frags`).
 pub const PROGRAM_FRAGS: &str = "bot_filter_frags";
 /// XDP program for drivers that deliver single buffers only.
 pub const PROGRAM_PLAIN: &str = "bot_filter";
 
-/// `LPM_TRIE`: [`crate::abi::verdict::PrefixKey`] to [`crate::abi::verdict::VerdictId`].
-pub const MAP_PREFIXES: &str = "PREFIXES";
+/// `ARRAY_OF_MAPS` of one generation of the prefix store: an `ARRAY` of the lines of [`crate::table`].
+pub const MAP_TABLE: &str = "TABLE";
+/// Pin of the generation that [`MAP_TABLE`] holds.
+pub const MAP_GENERATION: &str = "GENERATION";
+/// Flags of every generation: `BPF_F_MMAPABLE`, for the agent writes it in place, and
+/// `BPF_F_INNER_MAP`, for each has its own size (`linux/bpf.h`).
+pub const GENERATION_FLAGS: u32 = 1 << 10 | 1 << 12;
 /// `ARRAY`: [`crate::abi::verdict::VerdictId`] to [`crate::abi::verdict::Verdict`].
 pub const MAP_VERDICTS: &str = "VERDICTS";
 /// `PERCPU_ARRAY`: [`crate::abi::verdict::VerdictId`] to [`crate::abi::counter::Hits`].
@@ -34,7 +39,7 @@ pub const MAP_HELLOS: &str = "HELLOS";
 
 /// Every map that is pinned, in the order in which pins are made.
 pub const PINNED_MAPS: &[&str] = &[
-    MAP_PREFIXES,
+    MAP_TABLE,
     MAP_VERDICTS,
     MAP_VERDICT_HITS,
     MAP_COUNTERS,

@@ -112,12 +112,14 @@ pub enum Action {
     Pass = 0,
     /// Let it through, counted and reported.
     Monitor = 1,
-    /// Slow its connections down. Reserved: nothing compiles to it yet; the program treats it as [`Self::Monitor`].
+    /// Slow its connections down. Reserved: the program treats it as [`Self::Monitor`].
     Throttle = 2,
-    /// Refuse it with an answer. Reserved: nothing compiles to it yet; the program treats it as [`Self::Monitor`].
+    /// Refuse it with an answer. Reserved: the program treats it as [`Self::Monitor`].
     Reject = 3,
     /// Drop it.
     Drop = 4,
+    /// Let it through once it has proved itself. Reserved: the program treats it as [`Self::Monitor`].
+    Challenge = 5,
 }
 
 impl Action {
@@ -129,6 +131,7 @@ impl Action {
             2 => Self::Throttle,
             3 => Self::Reject,
             4 => Self::Drop,
+            5 => Self::Challenge,
             _ => Self::Pass,
         }
     }

@@ -1,10 +1,11 @@
-//! `cargo xtask demo`: the filter at work, told in eight scenes on a terminal.
+//! `cargo xtask demo`: the filter at work, told in nine scenes on a terminal.
 //!
 //! Nothing in it is staged: real clients, a real TLS server, native XDP, the real command line. A
 //! scene that does not go as the story says ends the demo with an error. Whatever it makes is gone
 //! at the end, however the end comes; what a killed demo left is removed by the next one.
 
 mod interrupt;
+mod million;
 mod place;
 mod stage;
 mod story;
@@ -63,10 +64,14 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
         println!("nothing is left of the demo");
         return Ok(ExitCode::SUCCESS);
     }
-    if !args.prepared {
-        prepare(workspace)?;
-    }
-    match play(place, tools(workspace, place), args.keep) {
+    // What is shown includes how long things take; the demo's own test is content with less.
+    let profile = if args.prepared {
+        Profile::Dev
+    } else {
+        prepare(workspace, Profile::Release)?;
+        Profile::Release
+    };
+    match play(place, tools(workspace, place, profile), args.keep) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error) => match error.downcast_ref::<Interrupted>() {
             Some(interrupted) => {
@@ -79,7 +84,7 @@ pub(crate) fn run(workspace: &Workspace, args: &Args) -> Result<ExitCode> {
 }
 
 fn test(workspace: &Workspace) -> Result<ExitCode> {
-    prepare(workspace)?;
+    prepare(workspace, Profile::Dev)?;
     let tally = trial::run(workspace)?;
     println!("{tally}");
     Ok(if tally.failed == 0 {
@@ -89,9 +94,9 @@ fn test(workspace: &Workspace) -> Result<ExitCode> {
     })
 }
 
-fn prepare(workspace: &Workspace) -> Result<()> {
+fn prepare(workspace: &Workspace, profile: Profile) -> Result<()> {
     let toolchain = setup::prepare(workspace, Purpose::Demo)?;
-    build::everything(workspace, &toolchain, Profile::Dev)?;
+    build::everything(workspace, &toolchain, profile)?;
     Ok(())
 }
 
@@ -134,10 +139,10 @@ fn play(place: &Place, tools: Tools, keep: bool) -> Result<()> {
     Ok(())
 }
 
-fn tools(workspace: &Workspace, place: &Place) -> Tools {
+fn tools(workspace: &Workspace, place: &Place, profile: Profile) -> Tools {
     let python = workspace.tools().join("python/bin/python3");
     Tools {
-        agent: workspace.agent(Profile::Dev),
+        agent: workspace.agent(profile),
         bin: workspace.target().join("demo").join(place.name()),
         browser: has_curl_cffi(&python).then_some(python),
     }

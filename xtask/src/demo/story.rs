@@ -1,4 +1,4 @@
-//! The eight scenes. Each says what it will show, shows it, and checks it.
+//! The nine scenes. Each says what it will show, shows it, and checks it.
 #![expect(
     clippy::indexing_slicing,
     reason = "JSON values are indexed, and those answer null where nothing is"
@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use anyhow::{Context as _, Result, bail};
 use serde_json::Value;
 
+use super::million;
 use super::place::Host::{self, Clients, Server};
 use super::stage::{Finished, Stage};
 use super::teller::Teller;
@@ -18,7 +19,7 @@ const NETWORK: &str = "198.51.100.0/24";
 const SCRAPER: &str = "198.51.100.77";
 const SCRAPES: &str = "python3 scraper.py 198.51.100.77";
 /// Customers, over IPv4 and IPv6.
-const CUSTOMER: &str = "curl --interface 203.0.113.20 https://shop.example/";
+pub(super) const CUSTOMER: &str = "curl --interface 203.0.113.20 https://shop.example/";
 const CUSTOMER_V6: &str = "curl -6 --interface 2001:db8:c::20 https://shop.example/";
 /// What the server itself asks of a host in the blocked network.
 const ASKS_PARTNER: &str = "curl https://partner.example/";
@@ -36,7 +37,7 @@ type Play = fn(&mut Scene<'_>) -> Result<()>;
 /// Tells it all.
 pub(crate) fn tell(stage: &mut Stage, teller: &Teller) -> Result<()> {
     opening(teller)?;
-    let scenes: [(&str, Play); 8] = [
+    let scenes: [(&str, Play); 9] = [
         ("Who connects?", who_connects),
         ("Monitor: what would be dropped", monitor),
         ("Enforce, with a way back", enforce),
@@ -44,6 +45,7 @@ pub(crate) fn tell(stage: &mut Stage, teller: &Teller) -> Result<()> {
         ("kill -9", killed),
         ("The agent returns and explains", explained),
         ("Neighbours", neighbours),
+        ("A million prefixes", million::play),
         ("Rescue, and no trace", rescue),
     ];
     for (number, (title, scene)) in scenes.into_iter().enumerate() {
@@ -262,17 +264,17 @@ fn rescue(scene: &mut Scene<'_>) -> Result<()> {
 }
 
 /// What a scene does with the stage, on the terminal.
-struct Scene<'a> {
-    stage: &'a mut Stage,
+pub(super) struct Scene<'a> {
+    pub(super) stage: &'a mut Stage,
     teller: &'a Teller,
 }
 
 impl Scene<'_> {
-    fn say(&self, text: &str) -> Result<()> {
+    pub(super) fn say(&self, text: &str) -> Result<()> {
         self.teller.say(text)
     }
 
-    fn good(&self, text: &str) -> Result<()> {
+    pub(super) fn good(&self, text: &str) -> Result<()> {
         self.teller.good(text)
     }
 
@@ -290,7 +292,15 @@ impl Scene<'_> {
         Ok(finished)
     }
 
-    fn ends(&self, host: Host, line: &str, code: i32) -> Result<Finished> {
+    /// The same of a command that may take so many seconds, however it ends.
+    pub(super) fn show_for(&self, seconds: u32, host: Host, line: &str) -> Result<Finished> {
+        self.teller.command(host.name(), line)?;
+        let finished = self.stage.run_for(seconds, host, line)?;
+        self.teller.output(&finished.text)?;
+        Ok(finished)
+    }
+
+    pub(super) fn ends(&self, host: Host, line: &str, code: i32) -> Result<Finished> {
         let finished = self.show(host, line)?;
         if finished.code != code {
             bail!("`{line}` ended with {}, not {code}", finished.code);
@@ -298,7 +308,7 @@ impl Scene<'_> {
         Ok(finished)
     }
 
-    fn succeeds(&self, host: Host, line: &str) -> Result<Finished> {
+    pub(super) fn succeeds(&self, host: Host, line: &str) -> Result<Finished> {
         self.ends(host, line, 0)
     }
 
@@ -354,7 +364,7 @@ impl Scene<'_> {
 }
 
 /// Something that must be true and is not worth a line.
-fn check(truth: bool, what: &str) -> Result<()> {
+pub(super) fn check(truth: bool, what: &str) -> Result<()> {
     if !truth {
         bail!("this is not so: {what}");
     }

@@ -1,14 +1,10 @@
 //! What a command did to rules, or would do.
-#![expect(
-    clippy::format_push_string,
-    reason = "`write!` into a String needs its result thrown away"
-)]
 
-use super::rule;
+use super::{networks::network_line, rule};
 use crate::{
-    control::view::{Changed, RuleView, Taken},
+    control::view::{Changed, Imported, RuleView, SHOWN_RULES, Taken},
     event::render::Safe,
-    wording::{grouped, many, many_of, verb},
+    wording::{grouped, grouped_of, many, many_of, verb},
 };
 
 /// Rules that a sentence about many of them names.
@@ -16,27 +12,73 @@ const NAMED: usize = 10;
 
 /// What a wide command would do, before it does.
 pub(in crate::cli) fn preview(changed: &Changed) -> String {
-    let count = changed.added + changed.replaced;
-    let mut text = format!(
-        "{} for {}",
-        many_of(count, "rule"),
-        many(changed.addresses, "address")
-    );
-    if changed.exempt > 0 {
-        text.push_str(&format!(
-            "; {} of them {} exempt",
-            grouped(changed.exempt),
-            verb(changed.exempt, "stays", "stay")
-        ));
-        text.push_str(&named(", by", &changed.exempt_by));
-    }
+    let mut lines = if changed.networks.is_empty() {
+        vec![preview_of_addresses(changed)]
+    } else {
+        preview_of_networks(changed)
+    };
     if !changed.protected.is_empty() {
-        text.push_str(&named(
-            "\nthese stop being protected (failsafe ports too):",
+        lines.push(named(
+            "these stop being protected (failsafe ports too):",
             &changed.protected,
         ));
     }
-    text
+    lines.extend(changed.notes.iter().map(|note| format!("note: {note}")));
+    lines.join("\n")
+}
+
+fn preview_of_addresses(changed: &Changed) -> String {
+    let rules = many_of(changed.added + changed.replaced, "rule");
+    let text = format!("{rules} for {}", many(changed.addresses, "address"));
+    if changed.exempt == 0 {
+        return text;
+    }
+    let stays = verb(changed.exempt, "stays", "stay");
+    let exempt = format!("{} of them {stays} exempt", grouped(changed.exempt));
+    format!("{text}; {exempt}{}", named(", by", &changed.exempt_by))
+}
+
+/// IPv4 addresses and networks of IPv6 tell more than a sum of both.
+fn preview_of_networks(changed: &Changed) -> Vec<String> {
+    let count = changed.added + changed.replaced;
+    let rules = many_of(count, "rule");
+    let mut lines = vec![match changed.networks.len() {
+        // The answer has the first of many only.
+        about if about < count.min(SHOWN_RULES) => {
+            format!("{rules}, {about} of them about networks:")
+        }
+        _ => format!("{rules} about"),
+    }];
+    lines.extend(networks(changed).iter().map(|line| format!("  {line}")));
+    if changed.exempt > 0 {
+        lines.push(exempt_of(changed));
+    }
+    lines
+}
+
+/// A few of the networks that rules are about.
+fn networks(changed: &Changed) -> Vec<String> {
+    let mut lines: Vec<String> = changed
+        .networks
+        .iter()
+        .take(NAMED)
+        .map(network_line)
+        .collect();
+    if changed.networks.len() > NAMED {
+        lines.push("...".into());
+    }
+    lines
+}
+
+/// The sentence about addresses that stay exempt.
+fn exempt_of(changed: &Changed) -> String {
+    let exempt = format!(
+        "{} of {} {} exempt",
+        grouped(changed.exempt),
+        many(changed.addresses, "address"),
+        verb(changed.exempt, "stays", "stay")
+    );
+    format!("{exempt}{}", named(", by", &changed.exempt_by))
 }
 
 /// What was done.
@@ -49,6 +91,7 @@ pub(in crate::cli) fn changed(changed: &Changed) -> String {
     if count > NAMED {
         lines.push(format!("and {}", many_of(count - NAMED, "more rule")));
     }
+    lines.extend(networks(changed));
     if changed.replaced > 0 {
         lines.push(format!(
             "{} took the place of an earlier one",
@@ -56,13 +99,7 @@ pub(in crate::cli) fn changed(changed: &Changed) -> String {
         ));
     }
     if changed.exempt > 0 {
-        let exempt = format!(
-            "{} of {} {} exempt",
-            grouped(changed.exempt),
-            many(changed.addresses, "address"),
-            verb(changed.exempt, "stays", "stay")
-        );
-        lines.push(format!("{exempt}{}", named(", by", &changed.exempt_by)));
+        lines.push(exempt_of(changed));
     }
     if !changed.protected.is_empty() {
         lines.push(format!(
@@ -70,7 +107,41 @@ pub(in crate::cli) fn changed(changed: &Changed) -> String {
             named(":", &changed.protected)
         ));
     }
+    lines.extend(changed.notes.iter().map(|note| format!("note: {note}")));
     lines.join("\n")
+}
+
+/// What became of rules that were imported.
+pub(in crate::cli) fn imported(imported: &Imported) -> String {
+    let new = imported.added + imported.replaced;
+    let mut parts = vec![if imported.dry_run {
+        format!(
+            "nothing was changed; {} would be made",
+            many_of(new, "rule")
+        )
+    } else {
+        format!("{} made", many_of(new, "rule"))
+    }];
+    let counts = [
+        (imported.replaced, "in place of an earlier one"),
+        (imported.unchanged, "there already"),
+        (imported.expired, "over by now"),
+        (imported.others, "not an operator's"),
+        (imported.repeated, "repeated by a later line"),
+    ];
+    for (count, what) in counts.into_iter().filter(|(count, _)| *count > 0) {
+        parts.push(format!("{} {what}", grouped_of(count)));
+    }
+    let mut text = parts.join(", ");
+    if !imported.protected.is_empty() {
+        let lost = if imported.dry_run {
+            "these stop being protected (failsafe ports too)"
+        } else {
+            "warning: not protected any more, failsafe ports included"
+        };
+        text.push_str(&format!("\n{lost}{}", named(":", &imported.protected)));
+    }
+    text
 }
 
 /// What was taken back.
@@ -95,13 +166,14 @@ pub(in crate::cli) fn taken(taken: &Taken) -> String {
     for still in taken.still.iter().take(NAMED) {
         lines.push(format!(
             "{} stays covered by {}",
-            still.prefix,
+            still.subject,
             rule(&still.by)
         ));
     }
     if taken.still.len() > NAMED {
         let more = many_of(taken.still.len() - NAMED, "more target");
-        lines.push(format!("and {more} covered still"));
+        let least = if taken.cut { "at least " } else { "" };
+        lines.push(format!("and {least}{more} covered still"));
     }
     lines.join("\n")
 }
@@ -111,7 +183,7 @@ fn named(words: &str, rules: &[RuleView]) -> String {
     let mut texts: Vec<String> = rules
         .iter()
         .take(NAMED)
-        .map(|rule| format!("{} ({})", rule.prefix, Safe(&rule.origin)))
+        .map(|rule| format!("{} ({})", rule.subject, Safe(&rule.origin)))
         .collect();
     if rules.len() > NAMED {
         texts.push("...".into());

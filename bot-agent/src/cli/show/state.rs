@@ -4,13 +4,16 @@
     reason = "`write!` into a String needs its result thrown away"
 )]
 
-use super::{counted, mode, mode_word, packets, rule, scope, seconds};
+use super::{
+    counted, mode, mode_word, networks::database, networks::who, packets, rule, scope, seconds,
+};
 use crate::{
-    control::view::{Check, Effect, Interface, KernelVerdict, Status},
+    control::view::{Check, Effect, Interface, KernelVerdict, ListedView, Status, TableView},
     event::{
         Body, Event,
         render::{Brief, Safe},
     },
+    wording::{grouped_of, many, many_of},
 };
 
 /// What happens to an address, and why.
@@ -22,10 +25,17 @@ pub(in crate::cli) fn check(check: &Check) -> String {
         (Effect::Pass, None) => "passes",
     };
     let mut lines = vec![format!("{}: {state}", check.address)];
+    if let Some(announced) = &check.announced {
+        let country = announced.country.map(|country| format!(", {country}"));
+        let country = country.unwrap_or_default();
+        lines.push(format!("  network  {}{country}", who(announced)));
+    }
     lines.push(format!("  mode     {}", mode_word(&check.mode)));
-    match &check.rule {
-        Some(view) => lines.push(format!("  rule     {}", rule(view))),
-        None => lines.push("  rule     none".into()),
+    let decides = check.lists.iter().find(|listed| listed.decides);
+    match (&check.rule, decides) {
+        (Some(view), _) => lines.push(format!("  rule     {}", rule(view))),
+        (None, Some(listed)) => lines.push(format!("  list     {}", entry(listed))),
+        (None, None) => lines.push("  rule     none".into()),
     }
     for (number, verdict) in check.kernel.iter().enumerate() {
         let label = if number == 0 {
@@ -41,10 +51,17 @@ pub(in crate::cli) fn check(check: &Check) -> String {
     for view in &check.beneath {
         lines.push(format!("  beneath  {}", rule(view)));
     }
+    for listed in check.lists.iter().filter(|listed| !listed.decides) {
+        lines.push(format!("  beneath  list {}", entry(listed)));
+    }
     for note in &check.notes {
         lines.push(format!("  note     {note}"));
     }
     lines.join("\n")
+}
+
+fn entry(listed: &ListedView) -> String {
+    format!("{} ({})", Safe(&listed.list), listed.prefix)
 }
 
 /// `pass`, `drop` or `would_drop`.
@@ -66,6 +83,27 @@ pub(in crate::cli) fn interface(interface: &Interface) -> String {
         (None, Some(_)) => format!("{} (NOT filtered)", Safe(&interface.iface)),
         (None, None) => format!("{} (no such device now)", Safe(&interface.iface)),
     }
+}
+
+/// How full the kernel's table is.
+fn table_line(table: &TableView) -> String {
+    let mebibytes = |bytes: u64| bytes.div_ceil(1 << 20);
+    let mut line = format!(
+        "table       {} of {}, {} of {}, {} of {} MiB",
+        many_of(table.prefixes, "prefix"),
+        grouped_of(table.max_prefixes),
+        many_of(table.verdicts, "verdict"),
+        grouped_of(table.max_verdicts),
+        mebibytes(table.used_bytes),
+        mebibytes(table.bytes),
+    );
+    if table.repairs > 0 {
+        line.push_str(&format!(
+            ", {} REPAIRED",
+            many(table.repairs.into(), "difference")
+        ));
+    }
+    line
 }
 
 /// The agent and the filter.
@@ -102,6 +140,21 @@ pub(in crate::cli) fn status(status: &Status) -> String {
                 "{kept} by operators; only the agent knows the configured and protected ones"
             ),
         });
+    }
+    for (number, list) in status.lists.iter().enumerate() {
+        let label = if number == 0 { "lists" } else { "" };
+        lines.push(format!(
+            "{label:<12}{}: {}, {}",
+            Safe(&list.name),
+            many_of(list.entries, "prefix"),
+            packets(list.hits)
+        ));
+    }
+    if let Some(table) = &status.table {
+        lines.push(table_line(table));
+    }
+    if let Some(asn) = &status.asn {
+        lines.push(format!("asn         {}", database(asn)));
     }
     if let Some(ports) = &status.ports {
         let list = |ports: &[String]| {

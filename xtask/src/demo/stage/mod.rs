@@ -21,8 +21,8 @@ use super::interrupt::Interrupt;
 use super::place::{Host, MARK, Place};
 use crate::process;
 
-/// No command of the story takes longer.
-const LIMIT_SECONDS: &str = "15";
+/// Hardly a command of the story takes longer.
+const LIMIT_SECONDS: u32 = 15;
 /// How long servers and the agent may take to be ready.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The agent's folder on the BPF file system.
@@ -91,9 +91,14 @@ impl Stage {
 
     /// Runs a shell command on a host.
     pub(crate) fn run(&self, host: Host, line: &str) -> Result<Finished> {
+        self.run_for(LIMIT_SECONDS, host, line)
+    }
+
+    /// The same with another limit.
+    pub(crate) fn run_for(&self, seconds: u32, host: Host, line: &str) -> Result<Finished> {
         self.interrupt.check()?;
         let mut command = self.command(host, "timeout");
-        command.args([LIMIT_SECONDS, "sh", "-c", line]);
+        command.args([&seconds.to_string(), "sh", "-c", line]);
         let mut text = String::new();
         let status = process::lines(&mut command, |line| {
             text.push_str(line);
@@ -165,6 +170,22 @@ impl Stage {
     pub(crate) fn agent_pid(&self) -> Result<u32> {
         let agent = self.agent.as_ref().context("no agent was started")?;
         Ok(agent.id())
+    }
+
+    /// Most memory that the agent had since its start, in MB.
+    pub(crate) fn agent_peak(&self) -> Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.agent_pid()?))?;
+        let kib = |line: &str| -> Option<u64> {
+            let value = line.strip_prefix("VmHWM:")?.trim();
+            value.strip_suffix(" kB")?.parse().ok()
+        };
+        let peak = status.lines().find_map(kib).context("the agent ended")?;
+        Ok(peak * 1024 / 1_000_000)
+    }
+
+    /// Where commands run.
+    pub(crate) fn folder(&self) -> PathBuf {
+        self.place.folder()
     }
 
     /// What the agent printed since its start.

@@ -34,6 +34,7 @@ const CLIENTS: [&str; 8] = [
 
 const CHROME: &str = include_str!("../clients/chrome.py");
 const SCRAPER: &str = include_str!("../clients/scraper.py");
+const SPENT: &str = include_str!("../clients/spent.py");
 
 impl Stage {
     pub(super) fn write_files(&self) -> Result<()> {
@@ -69,6 +70,7 @@ impl Stage {
         )?;
         fs::write(folder.join("chrome.py"), CHROME)?;
         fs::write(folder.join("scraper.py"), SCRAPER)?;
+        fs::write(folder.join("spent.py"), SPENT)?;
         // The agent, on the server and with the demo's folders, from wherever it is called.
         let agent = self.tools.bin.join("bot-agent");
         fs::write(

@@ -1,0 +1,259 @@
+//! Which rules `list` shows, a page at a time, and how many there are of each kind.
+//!
+//! Pure. A page costs a bounded number of rules looked at, whatever the conditions, so that the
+//! task that owns the rules is never held up. The cursor is a rule's id, and ids only grow: between
+//! two pages rules may come and go, and every rule that was there all the time is shown once.
+
+use std::{collections::BTreeMap, fmt};
+
+use serde::{Deserialize, Serialize};
+
+use crate::rules::{
+    prefix::Prefix,
+    rule::{Origin, Rule, RuleAction, RuleId},
+    set::RuleSet,
+    subject::Subject,
+};
+
+/// Most rules of a page.
+pub const PAGE: usize = 1_000;
+/// Rules that are looked at for one page.
+const LOOKED_AT: usize = 20_000;
+
+/// Which rules to list.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(deny_unknown_fields)]
+pub struct List {
+    /// Only these.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub action: Option<RuleAction>,
+    /// Only rules of this origin; protection is among them only by name, or with `protected`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub origin: Option<OriginName>,
+    /// Only rules about addresses of this family; an ASN or a country has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<Family>,
+    /// Only rules that overlap this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlaps: Option<Prefix>,
+    /// Only rules all of whose addresses are in this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<Prefix>,
+    /// Also what the agent protects by itself.
+    #[serde(default, skip_serializing_if = "super::protocol::is_false")]
+    pub protected: bool,
+    /// Only the numbers.
+    #[serde(default, skip_serializing_if = "super::protocol::is_false")]
+    pub summary: bool,
+    /// Only rules after this one: where the page before ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<RuleId>,
+    /// At most so many rules, and where to go on; nothing: all of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<usize>,
+}
+
+/// An origin as conditions name it.
+#[derive(
+    Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize, clap::ValueEnum,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum OriginName {
+    /// The command line or the control socket.
+    Operator,
+    /// A `[[rule]]` of the configuration.
+    Config,
+    /// What the agent keeps reachable by itself.
+    Protected,
+    /// The agent itself, from traffic.
+    Learned,
+}
+
+/// An address family; in JSON its number.
+#[derive(
+    Clone, Copy, Debug, Deserialize, Eq, Ord, PartialEq, PartialOrd, Serialize, clap::ValueEnum,
+)]
+#[serde(into = "u8", try_from = "u8")]
+pub enum Family {
+    /// IPv4.
+    #[value(name = "4")]
+    V4,
+    /// IPv6.
+    #[value(name = "6")]
+    V6,
+}
+
+/// Part of a list.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Page<'a> {
+    /// The rules, oldest identity first; may be none although more follow.
+    pub rules: Vec<&'a Rule>,
+    /// After which rule to go on; nothing: this was all.
+    pub next: Option<RuleId>,
+}
+
+/// How many rules there are.
+#[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Summary {
+    /// All that meet the conditions.
+    pub rules: usize,
+    /// The same by origin, action and family; kinds without a rule are left out.
+    pub counts: Vec<Count>,
+}
+
+/// Rules of one kind.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct Count {
+    /// Who made them.
+    pub origin: OriginName,
+    /// Allow or block.
+    pub action: RuleAction,
+    /// The family; nothing: rules about ASNs and countries.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub family: Option<Family>,
+    /// How many.
+    pub rules: usize,
+}
+
+impl List {
+    /// Whether `rule` meets the conditions. Without one on origins, protection meets them only if
+    /// `protected` says so.
+    pub fn selects(&self, rule: &Rule) -> bool {
+        let origin = OriginName::of(&rule.origin);
+        let shown = match self.origin {
+            Some(wanted) => origin == wanted,
+            None => self.protected || origin != OriginName::Protected,
+        };
+        shown && self.meets_others(rule)
+    }
+
+    fn meets_others(&self, rule: &Rule) -> bool {
+        let subject = rule.subject;
+        let prefix = subject.prefix();
+        let with = |wanted: Option<Prefix>, fits: fn(Prefix, Prefix) -> bool| {
+            wanted.is_none_or(|wanted| prefix.is_some_and(|prefix| fits(wanted, prefix)))
+        };
+        self.action.is_none_or(|action| rule.action == action)
+            && self
+                .family
+                .is_none_or(|family| Family::of(subject) == Some(family))
+            && with(self.within, Prefix::covers)
+            && with(self.overlaps, |wanted, prefix| {
+                wanted.covers(prefix) || prefix.covers(wanted)
+            })
+    }
+
+    /// The next rules that meet the conditions: `limit` at most, and never more than [`PAGE`].
+    pub fn page<'a>(&self, rules: &'a RuleSet) -> Page<'a> {
+        let limit = self.limit.unwrap_or(PAGE).clamp(1, PAGE);
+        let mut page = Page {
+            rules: Vec::new(),
+            next: None,
+        };
+        let mut last = None;
+        for (looked_at, rule) in rules.after(self.after).enumerate() {
+            if page.rules.len() == limit || looked_at == LOOKED_AT {
+                page.next = last;
+                break;
+            }
+            last = Some(rule.id);
+            if self.selects(rule) {
+                page.rules.push(rule);
+            }
+        }
+        page
+    }
+
+    /// How many rules meet the conditions, those of every origin unless one is named. Looks at all
+    /// rules: a million of them take some hundredths of a second.
+    pub fn summarize(&self, rules: &RuleSet) -> Summary {
+        let everything = Self {
+            protected: true,
+            ..self.clone()
+        };
+        let mut counts: BTreeMap<(OriginName, bool, Option<Family>), usize> = BTreeMap::new();
+        for rule in rules.iter().filter(|rule| everything.selects(rule)) {
+            let allows = rule.action == RuleAction::Allow;
+            let kind = (
+                OriginName::of(&rule.origin),
+                allows,
+                Family::of(rule.subject),
+            );
+            *counts.entry(kind).or_default() += 1;
+        }
+        let counts = counts
+            .into_iter()
+            .map(|((origin, allows, family), rules)| Count {
+                origin,
+                action: if allows {
+                    RuleAction::Allow
+                } else {
+                    RuleAction::Block
+                },
+                family,
+                rules,
+            });
+        let counts: Vec<Count> = counts.collect();
+        Summary {
+            rules: counts.iter().map(|count| count.rules).sum(),
+            counts,
+        }
+    }
+}
+
+impl OriginName {
+    /// The name of an origin.
+    pub fn of(origin: &Origin) -> Self {
+        match origin {
+            Origin::Protected(_) => Self::Protected,
+            Origin::Config => Self::Config,
+            Origin::Operator => Self::Operator,
+            Origin::Learned => Self::Learned,
+        }
+    }
+}
+
+impl fmt::Display for OriginName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Operator => "operator",
+            Self::Config => "config",
+            Self::Protected => "protected",
+            Self::Learned => "learned",
+        })
+    }
+}
+
+impl Family {
+    /// The family of what a rule is about.
+    pub fn of(subject: Subject) -> Option<Self> {
+        subject
+            .prefix()
+            .map(|prefix| if prefix.is_v4() { Self::V4 } else { Self::V6 })
+    }
+}
+
+impl From<Family> for u8 {
+    fn from(family: Family) -> Self {
+        match family {
+            Family::V4 => 4,
+            Family::V6 => 6,
+        }
+    }
+}
+
+impl TryFrom<u8> for Family {
+    type Error = &'static str;
+
+    fn try_from(number: u8) -> Result<Self, &'static str> {
+        match number {
+            4 => Ok(Self::V4),
+            6 => Ok(Self::V6),
+            _ => Err("an address family is 4 or 6"),
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "list_tests.rs"]
+mod tests;

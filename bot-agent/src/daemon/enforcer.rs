@@ -1,0 +1,331 @@
+//! The kernel's tables kept true to the policy: what must be written, and what is behind each id.
+//!
+//! Two steps. [`Enforcer::prepare`] works out which verdicts and ranges a change takes; it refuses what
+//! does not fit, and changes nothing that a packet sees. [`Enforcer::publish`] puts them in force: a few
+//! prefixes in place, anything larger as a new generation. Verdicts are written before any range
+//! refers to them; those that nothing refers to any more are collected later and rest before they
+//! say something else.
+
+use std::collections::HashMap;
+
+use bot_common::{
+    abi::{
+        counter::Hits,
+        verdict::{Verdict, VerdictId},
+    },
+    address::Address,
+};
+
+use crate::{
+    datapath::{Datapath, TableError},
+    policy::{self, Enforced, Inputs, Limits, Owner, TableFull},
+    rules::{prefix::Prefix, rule::RuleId, time::Now},
+    table::{Image, Ranges},
+};
+
+mod cursor;
+
+use cursor::Cursor;
+
+/// A change that concerns more prefixes than this, or one wider than these, is a new generation.
+const MOST_REGIONS: usize = 256;
+const WIDEST_IPV4: u8 = 96 + 8;
+const WIDEST_IPV6: u8 = 24;
+
+/// What the kernel holds, as the agent knows it.
+pub(super) struct Enforcer {
+    /// The kernel's side.
+    pub datapath: Datapath,
+    limits: Limits,
+    enforced: Enforced,
+    /// Hits of ids that say something else by now.
+    kept_hits: HashMap<Owner, Hits>,
+    /// Differences between the policy and the kernel that were found and mended.
+    repairs: u64,
+    /// Where the next look for differences begins.
+    cursor: Cursor,
+}
+
+/// Why a change is not in force.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum EnforceError {
+    /// It does not fit; the kernel was not touched.
+    #[error(transparent)]
+    Full(#[from] TableFull),
+    /// The kernel refused.
+    #[error(transparent)]
+    Table(#[from] TableError),
+}
+
+/// A change that is worked out, and whose verdicts are written.
+#[must_use = "nothing is in force before it is published"]
+pub(super) enum Prepared {
+    /// What each of these prefixes says from now on.
+    Regions(Vec<(Prefix, Ranges)>),
+    /// A whole table, and the ids that it refers to.
+    Whole(Box<Image>, Vec<VerdictId>),
+}
+
+/// What a change concerns.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Reach {
+    /// These prefixes and nothing else.
+    Prefixes(Vec<Prefix>),
+    /// Anything.
+    Everything,
+}
+
+impl Reach {
+    /// Of overlapping prefixes the widest, unless a new generation costs less.
+    pub(super) fn of(prefixes: impl IntoIterator<Item = Prefix>) -> Self {
+        let mut prefixes: Vec<Prefix> = prefixes.into_iter().collect();
+        prefixes.sort_unstable();
+        prefixes.dedup_by(|inner, outer| outer.covers(*inner));
+        let is_wide = |prefix: &Prefix| {
+            let widest = if prefix.is_v4() {
+                WIDEST_IPV4
+            } else {
+                WIDEST_IPV6
+            };
+            prefix.bits() < widest
+        };
+        if prefixes.len() > MOST_REGIONS || prefixes.iter().any(is_wide) {
+            Self::Everything
+        } else {
+            Self::Prefixes(prefixes)
+        }
+    }
+}
+
+impl Enforcer {
+    /// Takes over what the kernel's tables hold. They are not changed before the first change.
+    pub(super) fn new(datapath: Datapath, limits: Limits) -> Result<Self, TableError> {
+        let live = ids_in(&datapath.ranges());
+        let enforced = Enforced::from_kernel(limits, &datapath.verdicts()?, live);
+        Ok(Self {
+            datapath,
+            limits,
+            enforced,
+            kept_hits: HashMap::new(),
+            repairs: 0,
+            cursor: Cursor::default(),
+        })
+    }
+
+    /// Works out what `reach` takes. An error leaves everything as it was.
+    pub(super) fn prepare(
+        &mut self,
+        inputs: &Inputs<'_>,
+        reach: &Reach,
+        now: Now,
+    ) -> Result<Prepared, EnforceError> {
+        match self.work_out(inputs, reach, now) {
+            Err(EnforceError::Full(_)) => {
+                self.collect(now);
+                self.work_out(inputs, reach, now)
+            }
+            worked_out => worked_out,
+        }
+    }
+
+    /// Puts a change in force. After an error each address has its old verdict or its new one.
+    pub(super) fn publish(
+        &mut self,
+        prepared: Prepared,
+        inputs: &Inputs<'_>,
+        now: Now,
+    ) -> Result<(), EnforceError> {
+        match prepared {
+            Prepared::Regions(regions) => {
+                for (region, ranges) in regions {
+                    if !self.datapath.update(region, &ranges)? {
+                        let whole = self.work_out(inputs, &Reach::Everything, now)?;
+                        return self.publish(whole, inputs, now);
+                    }
+                }
+            }
+            Prepared::Whole(image, ids) => {
+                self.datapath.swap(*image)?;
+                self.enforced.sweep(ids, now);
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares a part of the kernel's tables with the policy, another one each time, and mends what
+    /// differs. Nothing should.
+    pub(super) fn look_for_differences(
+        &mut self,
+        inputs: &Inputs<'_>,
+        now: Now,
+    ) -> Result<(), EnforceError> {
+        for id in self.cursor.ids() {
+            if let Some(wanted) = self.enforced.verdict(id)
+                && self.datapath.verdict(id)? != wanted
+            {
+                self.repairs += 1;
+                self.datapath.write_verdict(id, wanted)?;
+            }
+        }
+        let mut compared = 0;
+        for _ in 0..Cursor::at_once() {
+            let region = self.cursor.next_region();
+            let said = self.datapath.ranges_within(region);
+            let wanted = self.assign(&policy::compile_within(inputs, region, now), now)?;
+            compared += said.v4.len() + said.v6.len();
+            if said != wanted {
+                self.repairs += 1;
+                self.publish(Prepared::Regions(vec![(region, wanted)]), inputs, now)?;
+            }
+            if compared > cursor::RANGES {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Differences that were found and mended.
+    pub(super) fn repairs(&self) -> u64 {
+        self.repairs
+    }
+
+    /// Another limit, for changes from now on; returns the one before.
+    pub(super) fn limit_prefixes(&mut self, prefixes: usize) -> usize {
+        self.enforced.limit_prefixes(prefixes);
+        std::mem::replace(&mut self.limits.prefixes, prefixes)
+    }
+
+    /// What is used of what there is.
+    pub(super) fn used(&self) -> (Limits, Limits) {
+        (self.enforced.used(), self.limits)
+    }
+
+    /// Whom the hits of an id count for.
+    pub(super) fn owner(&self, id: VerdictId) -> Option<Owner> {
+        self.enforced.owner(id)
+    }
+
+    /// What each owner that is `wanted` matched so far.
+    pub(super) fn hits(
+        &self,
+        wanted: impl Fn(&Owner) -> bool,
+    ) -> Result<HashMap<Owner, Hits>, TableError> {
+        let kept = self.kept_hits.iter().filter(|(owner, _)| wanted(owner));
+        let mut hits: HashMap<Owner, Hits> = kept.map(|(owner, hits)| (*owner, *hits)).collect();
+        let (ids, owners): (Vec<VerdictId>, Vec<Owner>) = self
+            .enforced
+            .owners()
+            .filter(|(_, owner)| wanted(owner))
+            .unzip();
+        for (owner, found) in owners.iter().zip(self.datapath.hits(&ids)?) {
+            add(hits.entry(*owner).or_default(), found);
+        }
+        Ok(hits)
+    }
+
+    /// Nobody asks for the hits of this rule any more.
+    pub(super) fn forget(&mut self, rule: RuleId) {
+        self.kept_hits.remove(&Owner::Rule(rule));
+    }
+
+    /// The kernel's own answer about an address, with the hits of each verdict of the chain.
+    pub(super) fn lookup(
+        &self,
+        address: Address,
+    ) -> Result<Vec<(VerdictId, Verdict, Hits)>, TableError> {
+        let (first, chain) = self.datapath.lookup(address)?;
+        let ids = ids_of(first, &chain);
+        let hits = self.datapath.hits(&ids)?;
+        let rows = ids.into_iter().zip(chain).zip(hits);
+        Ok(rows
+            .map(|((id, verdict), hits)| (id, verdict, hits))
+            .collect())
+    }
+
+    /// Learns again what the kernel holds, after it refused something half-way.
+    pub(super) fn read_anew(&mut self, now: Now) -> Result<(), TableError> {
+        let live = ids_in(&self.datapath.ranges());
+        self.enforced = Enforced::read_anew(self.limits, &self.datapath.verdicts()?, live, now);
+        Ok(())
+    }
+
+    fn work_out(
+        &mut self,
+        inputs: &Inputs<'_>,
+        reach: &Reach,
+        now: Now,
+    ) -> Result<Prepared, EnforceError> {
+        // Only a generation of this agent's own can be changed in place; and near the limit everything
+        // is counted.
+        if let Reach::Prefixes(prefixes) = reach
+            && self.datapath.usage().is_some()
+            && inputs.named() <= self.limits.prefixes
+        {
+            let regions = prefixes.iter().map(|region| {
+                let compiled = policy::compile_within(inputs, *region, now);
+                Ok((*region, self.assign(&compiled, now)?))
+            });
+            return regions.collect::<Result<_, _>>().map(Prepared::Regions);
+        }
+        let ranges = self.assign(&policy::compile(inputs, now), now)?;
+        let image = Image::build(&ranges).map_err(|full| TableError::Room { full })?;
+        Ok(Prepared::Whole(Box::new(image), ids_in(&ranges)))
+    }
+
+    /// Gives ids to what was compiled, and writes those that are new.
+    fn assign(&mut self, compiled: &policy::Compiled, now: Now) -> Result<Ranges, EnforceError> {
+        let datapath = &self.datapath;
+        let hint = |address: Address| datapath.verdict_id(address);
+        let assigned = self.enforced.assign(compiled, hint, now)?;
+        self.keep_hits();
+        for fresh in &assigned.fresh {
+            if fresh.reset {
+                self.datapath.reset_hits(fresh.id)?;
+            }
+            self.datapath.write_verdict(fresh.id, fresh.verdict)?;
+        }
+        Ok(assigned.ranges)
+    }
+
+    /// Ids that are taken back into use lose their hits: they are read before that.
+    fn keep_hits(&mut self) {
+        for (id, owner) in self.enforced.take_reclaimed() {
+            if let Ok(found) = self.datapath.hits(&[id]) {
+                let kept = self.kept_hits.entry(owner).or_default();
+                for hits in found {
+                    add(kept, hits);
+                }
+            }
+        }
+    }
+
+    /// Ids that nothing refers to any more begin to rest.
+    fn collect(&mut self, now: Now) {
+        let live = ids_in(&self.datapath.ranges());
+        self.enforced.sweep(live, now);
+    }
+}
+
+/// Every id that ranges refer to, once.
+fn ids_in(ranges: &Ranges) -> Vec<VerdictId> {
+    let v4 = ranges.v4.iter().map(|range| range.id);
+    let v6 = ranges.v6.iter().map(|range| range.id);
+    let mut ids: Vec<VerdictId> = v4.chain(v6).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    ids
+}
+
+/// The ids of a chain, from its first id and the terms.
+pub(super) fn ids_of(first: VerdictId, chain: &[Verdict]) -> Vec<VerdictId> {
+    let beneath = chain.iter().map(|verdict| verdict.then);
+    std::iter::once(first)
+        .chain(beneath)
+        .take(chain.len())
+        .collect()
+}
+
+fn add(sum: &mut Hits, more: Hits) {
+    sum.packets = sum.packets.saturating_add(more.packets);
+    sum.bytes = sum.bytes.saturating_add(more.bytes);
+}

@@ -1,0 +1,35 @@
+//! What policy is made from.
+
+use super::list::{List, Tiers};
+use crate::{asn::Database, rules::set::RuleSet};
+
+/// Everything that says something about addresses.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a> {
+    /// Rules of operators, of the configuration, of protection, and what was learned.
+    pub rules: &'a RuleSet,
+    /// Lists, in any order.
+    pub lists: &'a [List],
+    /// What the scores of [`super::ListKind::Score`] lists lead to.
+    pub tiers: Tiers,
+    /// What ASN and country rules mean; without one they mean nothing.
+    pub database: Option<&'a Database>,
+}
+
+impl<'a> Inputs<'a> {
+    /// Rules, and nothing else.
+    pub fn of_rules(rules: &'a RuleSet) -> Self {
+        Self {
+            rules,
+            lists: &[],
+            tiers: Tiers::default(),
+            database: None,
+        }
+    }
+
+    /// How many prefixes they name at most: those that several name are counted for each.
+    pub fn named(&self) -> usize {
+        let lists: usize = self.lists.iter().map(List::len).sum();
+        lists.saturating_add(self.rules.len())
+    }
+}

@@ -1,0 +1,189 @@
+//! For tests: the policy in plain words, asked about one address at one time.
+
+use bot_common::{
+    abi::verdict::{Action, Flags, Scope as KernelScope},
+    address::Address,
+};
+
+use super::{Inputs, ListKind, simulation::Answer};
+use crate::rules::{
+    prefix::Prefix,
+    rule::{Origin, Rule, RuleAction, Scope},
+    subject::{Asn, Country, Subject},
+    time::Now,
+};
+
+/// Who says it: the list of the documentation, from the best on.
+const ALLOW: u8 = 1;
+const FORCED: u8 = 2;
+const PROTECTED: u8 = 3;
+const BLOCK: u8 = 4;
+const CRAWLER: u8 = 5;
+const ALLOW_LIST: u8 = 6;
+const LEARNED: u8 = 7;
+const CATEGORY: u8 = 8;
+const ASN: u8 = 9;
+const COUNTRY: u8 = 10;
+const SCORE: u8 = 11;
+
+/// One thing that is said about the address.
+#[derive(Clone, Copy, Debug)]
+struct Said {
+    who: u8,
+    action: Action,
+    all: bool,
+    watch: bool,
+    flags: u8,
+    /// Narrower, later, newer things decide among equals.
+    precise: (u8, u64, u64),
+}
+
+/// What becomes of packets from `address` at `now`.
+pub(super) fn reference(inputs: &Inputs<'_>, address: Address, now: Now) -> Answer {
+    let rules = inputs.rules.iter().filter(|rule| rule.is_live(now));
+    let info = inputs
+        .database
+        .and_then(|database| database.lookup(address));
+    let whose = info.map_or((None, None), |info| (info.asn, info.country));
+    let mut said: Vec<Said> = rules
+        .filter_map(|rule| by_rule(rule, address, whose))
+        .collect();
+    if by_lists(inputs, address, &mut said) {
+        said.retain(|one| one.who != CATEGORY && one.who != SCORE);
+    }
+    let best = |wanted: &dyn Fn(&Said) -> bool| {
+        let wanted = said.iter().filter(|one| wanted(one));
+        wanted
+            .min_by_key(|one| (one.who, hardness(one), std::cmp::Reverse(one.precise)))
+            .copied()
+    };
+    let acts = best(&|one| !one.watch);
+    let watches = best(&|one| one.watch);
+    match (acts, watches) {
+        (None, Some(watch)) => answer(watch),
+        (Some(acts), Some(watch)) if acts.action == Action::Pass && watch.who < acts.who => {
+            answer(watch)
+        }
+        // What drops packets to services leaves the others to whoever is next.
+        (Some(acts), _) if acts.action == Action::Drop => {
+            let others = best(&|one| !one.watch && one.all);
+            let all = others.is_some_and(|others| others.action == Action::Drop);
+            answer(Said { all, ..acts })
+        }
+        (Some(acts), _) => answer(acts),
+        (None, None) => Answer::PASS,
+    }
+}
+
+fn by_rule(
+    rule: &Rule,
+    address: Address,
+    (asn, country): (Option<Asn>, Option<Country>),
+) -> Option<Said> {
+    let narrow = match rule.subject {
+        Subject::Prefix(prefix) if prefix.contains(address) => own_bits(prefix) + 2,
+        Subject::Asn(named) if asn == Some(named) => 1,
+        Subject::Country(named) if country == Some(named) => 0,
+        Subject::Prefix(_) | Subject::Asn(_) | Subject::Country(_) => return None,
+    };
+    let passes = rule.action == RuleAction::Allow;
+    let who = match (&rule.origin, rule.subject) {
+        (Origin::Protected(_), _) => PROTECTED,
+        (Origin::Learned, _) => LEARNED,
+        _ if rule.forced && !rule.monitor && !passes => FORCED,
+        (_, Subject::Asn(_)) => ASN,
+        (_, Subject::Country(_)) => COUNTRY,
+        (_, Subject::Prefix(_)) if passes => ALLOW,
+        (_, Subject::Prefix(_)) => BLOCK,
+    };
+    let ends = rule.deadline.map_or(u64::MAX, |deadline| deadline.boot_ns);
+    let flag = |set: bool, flag: Flags| if set && !passes { flag.0 } else { 0 };
+    Some(Said {
+        who,
+        action: if passes { Action::Pass } else { Action::Drop },
+        all: passes || rule.scope == Scope::All,
+        watch: !passes && rule.monitor,
+        flags: flag(rule.monitor, Flags::MONITOR_ONLY) | flag(rule.forced, Flags::FORCED),
+        precise: (narrow, ends, rule.id.0),
+    })
+}
+
+/// Adds what lists say; whether the popular-network guard covers the address.
+fn by_lists(inputs: &Inputs<'_>, address: Address, said: &mut Vec<Said>) -> bool {
+    let mut popular = false;
+    for list in inputs.lists {
+        let covering = list
+            .entries()
+            .filter(|(prefix, _)| prefix.contains(address));
+        for (prefix, score) in covering {
+            let exempt = (Action::Pass, Scope::All, false);
+            let (who, (action, scope, monitor)) = match list.kind() {
+                ListKind::Popular => {
+                    popular = true;
+                    continue;
+                }
+                ListKind::VerifiedCrawler => (CRAWLER, exempt),
+                ListKind::Allow => (ALLOW_LIST, exempt),
+                ListKind::Category {
+                    action,
+                    scope,
+                    monitor,
+                } => (CATEGORY, (action, scope, monitor)),
+                ListKind::Score { scope, monitor } => {
+                    let tiers = [
+                        (Action::Drop, inputs.tiers.block),
+                        (Action::Challenge, inputs.tiers.challenge),
+                        (Action::Throttle, inputs.tiers.throttle),
+                        (Action::Monitor, inputs.tiers.monitor),
+                    ];
+                    let reached = tiers
+                        .iter()
+                        .find(|(_, from)| from.is_some_and(|from| score >= from));
+                    let action = reached.map_or(Action::Pass, |(action, _)| *action);
+                    (SCORE, (action, scope, monitor))
+                }
+            };
+            if action == Action::Pass && who > ALLOW_LIST {
+                continue;
+            }
+            let monitor = monitor && action != Action::Monitor;
+            said.push(Said {
+                who,
+                action,
+                all: scope == Scope::All,
+                watch: monitor || action == Action::Monitor,
+                flags: if monitor { Flags::MONITOR_ONLY.0 } else { 0 },
+                precise: (own_bits(prefix) + 2, u64::MAX, u64::from(list.id().0)),
+            });
+        }
+    }
+    popular
+}
+
+/// In one place the harder comes first.
+fn hardness(one: &Said) -> u8 {
+    match (one.action, one.watch, one.all) {
+        (Action::Pass, ..) => 0,
+        (_, true, _) => 4,
+        (Action::Drop, _, true) => 1,
+        (Action::Drop, _, false) => 2,
+        _ => 3,
+    }
+}
+
+fn answer(one: Said) -> Answer {
+    let scope = if one.all {
+        KernelScope::All
+    } else {
+        KernelScope::Services
+    };
+    Answer {
+        action: one.action as u8,
+        scope: scope as u8,
+        flags: one.flags,
+    }
+}
+
+fn own_bits(prefix: Prefix) -> u8 {
+    prefix.bits() - if prefix.is_v4() { 96 } else { 0 }
+}

@@ -1,0 +1,8 @@
+//! Whole tables: what goes in comes out, by lookup, by reading back and after changes.
+
+mod concurrent;
+mod damaged;
+mod in_place;
+mod publish;
+mod whole;
+mod world;

@@ -1,0 +1,88 @@
+//! A table in memory that somebody else writes.
+
+use std::sync::atomic::AtomicU64;
+
+use bot_common::{
+    abi::verdict::VerdictId,
+    address::Address,
+    table::{
+        self, BLOCKS, FilterV6, HEADER, HashedBits, LINE_WORDS, Line, Lines, MAGIC, MAX_LINES,
+    },
+};
+
+use super::{
+    Damaged,
+    range::{Ranges, Region},
+    walk::Walk,
+};
+use crate::rules::prefix::Prefix;
+
+/// Reads a table, and whatever else the memory may contain: that gives wrong answers, but nothing worse.
+///
+/// While a writer changes the table, each address has its old or its new verdict, but ranges are
+/// of one state only where nothing has changed meanwhile.
+#[derive(Clone, Copy, Debug)]
+pub struct View<M> {
+    memory: M,
+}
+
+impl<M: AsRef<[AtomicU64]>> View<M> {
+    /// Views a table.
+    ///
+    /// # Errors
+    /// [`Damaged`] when the memory does not begin as tables of this version do.
+    pub fn new(memory: M) -> Result<Self, Damaged> {
+        check(memory.as_ref())?;
+        Ok(Self { memory })
+    }
+
+    /// The verdict of an address.
+    pub fn lookup(&self, address: &Address) -> VerdictId {
+        table::lookup(&self.memory.as_ref(), address)
+    }
+
+    /// Everything the table says.
+    pub fn ranges(&self) -> Ranges {
+        ranges(self.memory.as_ref())
+    }
+
+    /// What the table says about a region, cut to it.
+    pub fn ranges_within(&self, region: Prefix) -> Ranges {
+        ranges_within(self.memory.as_ref(), region)
+    }
+}
+
+/// How many lines memory has, as far as slots can lead to them.
+pub(super) fn lines_of(words: &[AtomicU64]) -> u32 {
+    u32::try_from(words.len() / LINE_WORDS).map_or(MAX_LINES, |lines| lines.min(MAX_LINES))
+}
+
+/// Looks at the header: the filter it names.
+pub(super) fn check(words: &[AtomicU64]) -> Result<FilterV6, Damaged> {
+    let header = words.line(HEADER).ok_or(Damaged::Size)?;
+    if header.word(0) != MAGIC {
+        return Err(Damaged::Magic);
+    }
+    let filter = FilterV6::of(&words).ok_or(Damaged::Size)?;
+    let total = lines_of(words);
+    let has_room = |bits: HashedBits| {
+        (HashedBits::MIN_LOG2..=HashedBits::MAX_LOG2).contains(&bits.log2)
+            && bits.line.saturating_add(bits.lines()) <= total
+    };
+    if total < BLOCKS || !has_room(filter.by48) || !has_room(filter.by32) {
+        return Err(Damaged::Size);
+    }
+    Ok(filter)
+}
+
+pub(super) fn ranges(words: &[AtomicU64]) -> Ranges {
+    let mut walk = Walk::new(words, lines_of(words));
+    Ranges {
+        v4: walk.ranges(Region::V4(0, u32::MAX)).v4,
+        v6: walk.ranges(Region::V6(0, u128::MAX)).v6,
+    }
+}
+
+pub(super) fn ranges_within(words: &[AtomicU64], region: Prefix) -> Ranges {
+    Walk::new(words, lines_of(words)).ranges(Region::of(region))
+}

@@ -1,0 +1,74 @@
+//! Lines of measurements, as `cargo xtask bench` reads them.
+
+use serde_json::{Value, json};
+
+/// One figure: what was measured, and of what.
+#[derive(Clone, Debug)]
+pub struct Figure<'a> {
+    /// The bench.
+    pub bench: &'a str,
+    /// What answered or loaded.
+    pub variant: &'a str,
+    /// `IPv4` or `IPv6`.
+    pub family: &'a str,
+    /// Entries.
+    pub size: usize,
+    /// What it was asked for.
+    pub workload: &'a str,
+}
+
+impl Figure<'_> {
+    /// The line of a value; `ratio` is to the verdict table's own in the same run.
+    pub fn line(&self, value: f64, unit: &str, ratio: Option<f64>) -> String {
+        let mut line = self.head();
+        line["value"] = json!((value * 100.0).round() / 100.0);
+        line["unit"] = json!(unit);
+        if unit == "ns" {
+            line["ns"] = line["value"].clone();
+        }
+        if let Some(ratio) = ratio {
+            line["ratio"] = json!((ratio * 100.0).round() / 100.0);
+        }
+        line.to_string()
+    }
+
+    /// The line of a figure that cannot be had here.
+    pub fn skipped(&self, reason: &str) -> String {
+        let mut line = self.head();
+        line["skipped"] = json!(reason);
+        line.to_string()
+    }
+
+    fn head(&self) -> Value {
+        let Self {
+            bench,
+            variant,
+            family,
+            size,
+            workload,
+        } = self;
+        json!({
+            "bench": bench,
+            "case": format!("{family}, {}, {workload}: {variant}", short(*size)),
+            "variant": variant,
+            "family": family,
+            "size": size,
+            "workload": workload,
+        })
+    }
+}
+
+/// `10 k`, `1 M`, `565 k`.
+pub fn short(size: usize) -> String {
+    match size {
+        1_000_000.. => format!("{} M", size / 1_000_000),
+        1_000.. => format!("{} k", size / 1_000),
+        _ => size.to_string(),
+    }
+}
+
+/// The middle one.
+pub fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

@@ -1,0 +1,133 @@
+//! The table under readers: while it changes, packets run through the program on another CPU, and each
+//! sees the old policy or the new one.
+
+use std::collections::BTreeMap;
+
+use bot_agent::table::Ranges;
+use bot_common::abi::{
+    counter::{Counter, Outcome},
+    verdict::{Action, Verdict, VerdictId},
+};
+use bot_tests::{
+    flatten::flatten,
+    frame::{Frame, flag},
+    kernel,
+    kernel::{Kernel, Writer},
+};
+
+const DROP: Verdict = Verdict {
+    action: Action::Drop as u8,
+    ..Verdict::PASS
+};
+/// Packets of a race; few in emulated machines.
+fn packets() -> u32 {
+    if std::env::var_os("BOT_VM").is_some() {
+        400_000
+    } else {
+        10_000_000
+    }
+}
+
+/// A source, and two policies that both drop it.
+struct Race {
+    kernel: Kernel,
+    frame: Vec<u8>,
+    policies: [Ranges; 2],
+    ids: [VerdictId; 2],
+}
+
+impl Race {
+    /// The prefixes come and go around the source, which one of `wide` always covers.
+    fn new(mut kernel: Kernel, source: &str, wide: &str, narrow: &[&str]) -> Self {
+        kernel.settings(|settings| {
+            settings.reports_per_second = 0;
+            settings.hellos_per_second = 0;
+        });
+        let ids = [kernel.verdict(DROP), kernel.verdict(DROP)];
+        let prefix = |text: &&str| text.parse().unwrap();
+        let outer: BTreeMap<_, _> = [(prefix(&wide), ids[0])].into_iter().collect();
+        let mut inner = outer.clone();
+        inner.extend(narrow.iter().map(|text| (prefix(text), ids[1])));
+        let policies = [flatten(&outer), flatten(&inner)];
+        kernel.fill(&policies[0]);
+        let frame = Frame::from(source).tcp(443, flag::SYN).bytes();
+        Self {
+            kernel,
+            frame,
+            policies,
+            ids,
+        }
+    }
+
+    /// Runs packets while `change` takes the table from one policy to the other and back. Returns what
+    /// was dropped by the one, by the other, and what passed.
+    fn run(&mut self, mut change: impl FnMut(&mut Writer<'_>, &Ranges)) -> [u64; 3] {
+        let policies = self.policies.clone();
+        let mut turn = 0;
+        let changes = self.kernel.race(&self.frame, packets(), |writer| {
+            turn ^= 1;
+            change(writer, &policies[turn]);
+        });
+        assert!(
+            changes > 20,
+            "{changes} changes are too few to prove anything"
+        );
+        let no_rule = Counter::Outcome(Outcome::NoRule);
+        let dropped = self
+            .kernel
+            .counter(Counter::Outcome(Outcome::Dropped))
+            .packets;
+        let [old, new] = self.ids.map(|id| self.kernel.hits(id).packets);
+        assert_eq!(old + new, dropped);
+        eprintln!("{changes} changes, {old} and {new} packets");
+        [old, new, self.kernel.counter(no_rule).packets]
+    }
+}
+
+#[test]
+fn in_place_a_packet_sees_the_old_policy_or_the_new_one() {
+    for (source, wide, narrow) in [
+        (
+            "198.51.100.7",
+            "198.51.0.0/16",
+            vec!["198.51.100.7", "198.51.100.9", "198.51.7.0/24"],
+        ),
+        ("198.51.100.7", "198.0.0.0/8", vec!["198.51.100.0/24"]),
+        (
+            "2001:db8::7",
+            "2001:db8::/32",
+            vec!["2001:db8::7", "2001:db8::/64", "2001:db8:1::/48"],
+        ),
+        (
+            "2001:db8::7",
+            "2001:d00::/24",
+            vec!["2001:db8::/48", "2001:db8::/64", "2001:db8::9"],
+        ),
+    ] {
+        let mut race = Race::new(kernel!(), source, wide, &narrow);
+        let [old, new, neither] = race.run(|writer, policy| writer.update(wide, policy));
+        assert_eq!(neither, 0, "{source}: packets that saw no policy");
+        assert!(old > 0 && new > 0, "{source}: {old} and {new}");
+    }
+}
+
+#[test]
+fn across_generations_a_packet_sees_the_old_policy_or_the_new_one() {
+    let narrow = ["198.51.100.7", "198.51.7.0/24"];
+    let mut race = Race::new(kernel!(), "198.51.100.7", "198.0.0.0/8", &narrow);
+    let [old, new, neither] = race.run(|writer, policy| writer.swap(policy));
+    assert_eq!(neither, 0, "packets that saw no policy");
+    assert!(old > 0 && new > 0, "{old} and {new}");
+}
+
+/// The proof that the two tests above can fail.
+#[test]
+fn a_writer_that_empties_before_it_fills_is_caught() {
+    let wide = "198.51.0.0/16";
+    let mut race = Race::new(kernel!(), "198.51.100.7", wide, &["198.51.100.7"]);
+    let [_, _, neither] = race.run(|writer, policy| {
+        writer.update(wide, &Ranges::default());
+        writer.update(wide, policy);
+    });
+    assert!(neither > 0, "nobody saw the gap");
+}

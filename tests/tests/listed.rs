@@ -1,0 +1,191 @@
+//! Lists of sources from files, and the kernel's table that follows them.
+#![allow(
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a broken assumption ends the test"
+)]
+
+use std::{
+    fs, thread,
+    time::{Duration, Instant},
+};
+
+use bot_agent::datapath::Pinned;
+use bot_common::abi::verdict::Verdict;
+use bot_tests::{
+    lab::{HOST, IFACE, Lab, NETWORK, STRANGER},
+    privilege::is_root,
+    resident::Resident,
+    traffic::{Sink, Stream},
+};
+
+/// A served port.
+const PORT: u16 = 8080;
+
+/// An agent in enforce mode with one list, and the list's file.
+fn with_list<'a>(lab: &'a Lab, action: &str, text: &str) -> (Resident<'a>, std::path::PathBuf) {
+    let mut agent = Resident::new(&lab.host, "");
+    let file = agent.path("bad.txt");
+    fs::write(&file, text).unwrap();
+    agent.configure(&format!(
+        "[mode]\nstart = \"enforce\"\n[services]\nudp = [{PORT}]\n[[list]]\nname = \"bad\"\nfile = \"{}\"\naction = \"{action}\"\n",
+        file.display()
+    ));
+    agent.start(&["-i", IFACE]);
+    (agent, file)
+}
+
+#[test]
+fn a_listed_source_is_dropped_and_the_list_is_named() {
+    if !is_root("a_listed_source_is_dropped_and_the_list_is_named") {
+        return;
+    }
+    let lab = Lab::new("listed");
+    let sink = Sink::new(&lab.host, PORT);
+    let (agent, file) = with_list(&lab, "block", &format!("# bad\n{NETWORK}\n"));
+    let _stream = Stream::new(&lab.peer, &[STRANGER], (HOST, PORT));
+    let drop = agent.event("a drop", |event| event["event"] == "drop");
+    assert_eq!(drop["origin"], "list bad");
+    sink.wait_for_silence(STRANGER);
+
+    let source = STRANGER.to_string();
+    let check = agent.cli(&["check", &source, "-o", "json"]);
+    assert_eq!(check.code, 1);
+    let check = check.json();
+    assert_eq!(check["lists"][0]["list"], "bad");
+    assert_eq!(check["lists"][0]["decides"], true);
+    assert!(check["kernel"][0]["hits"]["packets"].as_u64() > Some(0));
+    assert_eq!(
+        check["notes"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .find(|note| note.to_string().contains("the rules say")),
+        None
+    );
+    let status = agent.json(&["status"]);
+    assert_eq!(status["lists"][0]["entries"], 1);
+    assert!(status["lists"][0]["hits"]["packets"].as_u64() > Some(0));
+    assert_eq!(status["table"]["repairs"], 0);
+
+    // An operator's word beats any list, and the file is followed when it is read again.
+    agent.ok(&["allow", &source, "--permanent"]);
+    sink.wait_for_more(STRANGER, 50);
+    agent.ok(&["unallow", &source]);
+    sink.wait_for_silence(STRANGER);
+    fs::write(&file, "<html>gone</html>\n").unwrap();
+    agent.ok(&["reload"]);
+    let kept = agent.json(&["status"]);
+    assert_eq!(kept["lists"][0]["entries"], 1);
+    assert!(
+        kept["notes"].to_string().contains("1 earlier entries stay"),
+        "{kept}"
+    );
+    fs::write(&file, "203.0.113.77\n").unwrap();
+    agent.ok(&["reload"]);
+    sink.wait_for_more(STRANGER, 50);
+    assert_eq!(
+        agent.json(&["status"])["notes"].as_array().map(Vec::len),
+        Some(0)
+    );
+}
+
+#[test]
+fn a_listed_source_stays_blocked_while_no_agent_runs_and_when_the_next_one_starts() {
+    if !is_root("a_listed_source_stays_blocked_while_no_agent_runs") {
+        return;
+    }
+    let lab = Lab::new("kept-list");
+    let sink = Sink::new(&lab.host, PORT);
+    let many: String = (0..50_000u32)
+        .map(|n| format!("{}\n", std::net::Ipv4Addr::from(0x0b00_0000 + n * 77)))
+        .collect();
+    let (mut agent, _file) = with_list(&lab, "block", &format!("{many}{NETWORK}\n"));
+    let _stream = Stream::new(&lab.peer, &[STRANGER], (HOST, PORT));
+    agent.event("a drop", |event| event["event"] == "drop");
+    sink.wait_for_silence(STRANGER);
+    let before = sink.count(STRANGER);
+    agent.kill();
+    agent.start(&["-i", IFACE]);
+    agent.ok(&["reload"]);
+    agent.event("a drop", |event| event["event"] == "drop");
+    assert_eq!(
+        sink.count(STRANGER),
+        before,
+        "packets passed during the restart"
+    );
+    assert_eq!(agent.json(&["status"])["lists"][0]["entries"], 50_001);
+}
+
+#[test]
+fn a_difference_between_the_rules_and_the_kernel_is_mended_and_counted() {
+    if !is_root("a_difference_between_the_rules_and_the_kernel_is_mended_and_counted") {
+        return;
+    }
+    let lab = Lab::new("mended");
+    let (agent, _file) = with_list(&lab, "block", &format!("{NETWORK}\n"));
+    let source = STRANGER.to_string();
+    assert_eq!(agent.cli(&["check", &source]).code, 1);
+    // Somebody writes into the pinned tables.
+    let mut pinned = Pinned::open(&agent.pin_dir()).unwrap();
+    let id = pinned.verdict_id(STRANGER.into());
+    pinned.write_verdict(id, Verdict::PASS).unwrap();
+    assert_eq!(agent.cli(&["check", &source]).code, 0);
+    let told = agent.cli(&["check", &source]).out;
+    assert!(told.contains("list     bad"), "{told}");
+    let begun = Instant::now();
+    while agent.json(&["status"])["table"]["repairs"] == 0 {
+        assert!(begun.elapsed() < Duration::from_secs(60), "nobody mends it");
+        thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(agent.cli(&["check", &source]).code, 1);
+    assert_eq!(agent.json(&["status"])["table"]["repairs"], 1);
+}
+
+#[test]
+fn a_blocked_asn_drops_what_the_database_says_it_has() {
+    if !is_root("a_blocked_asn_drops_what_the_database_says_it_has") {
+        return;
+    }
+    let lab = Lab::new("asn-drop");
+    let sink = Sink::new(&lab.host, PORT);
+    let mut agent = Resident::new(&lab.host, "");
+    let (fresh, database) = (agent.path("fresh.csv"), agent.path("asn.csv"));
+    let write = |ranges: &str| {
+        fs::write(&fresh, ranges).unwrap();
+        fs::rename(&fresh, &database).unwrap();
+    };
+    write("198.51.100.0,198.51.100.255,64500,Example\n203.0.113.0,203.0.113.255,64501,Other\n");
+    agent.configure(&format!(
+        "[mode]\nstart = \"enforce\"\n[services]\nudp = [{PORT}]\n[asn]\ndatabase = [\"{}\"]\n",
+        database.display()
+    ));
+    agent.start(&["-i", IFACE]);
+    let _stream = Stream::new(&lab.peer, &[STRANGER], (HOST, PORT));
+    sink.wait_for_more(STRANGER, 10);
+    agent.ok(&["block", "AS64500", "--duration", "1h", "--yes"]);
+    sink.wait_for_silence(STRANGER);
+    let source = STRANGER.to_string();
+    let check = agent.cli(&["check", &source, "-o", "json"]);
+    assert_eq!(check.code, 1);
+    let check = check.json();
+    assert_eq!(check["rule"]["asn"], "AS64500", "{check}");
+    assert_eq!(check["rule"]["scope"], "services");
+    assert!(
+        check["rule"]["hits"]["packets"].as_u64() > Some(0),
+        "{check}"
+    );
+
+    // An address is nearer than a network; and the rule follows the database.
+    agent.ok(&["allow", &source, "--permanent"]);
+    sink.wait_for_more(STRANGER, 50);
+    agent.ok(&["unallow", &source]);
+    sink.wait_for_silence(STRANGER);
+    write("203.0.113.0,203.0.113.255,64500,Example\n198.51.100.0,198.51.100.255,64501,Other\n");
+    agent.ok(&["reload"]);
+    sink.wait_for_more(STRANGER, 50);
+    agent.ok(&["block", "AS64501", "--duration", "1h", "--yes"]);
+    sink.wait_for_silence(STRANGER);
+}
