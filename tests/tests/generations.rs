@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use bot_agent::table::Ranges;
+use bot_agent::{rules::prefix::Prefix, table::Ranges};
 use bot_common::abi::{
     counter::{Counter, Outcome},
     verdict::{Action, Verdict, VerdictId},
@@ -28,6 +28,11 @@ fn packets() -> u32 {
     }
 }
 
+fn prefix(text: &str) -> Prefix {
+    text.parse()
+        .unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
 /// A source, and two policies that both drop it.
 struct Race {
     kernel: Kernel,
@@ -44,8 +49,7 @@ impl Race {
             settings.hellos_per_second = 0;
         });
         let ids = [kernel.verdict(DROP), kernel.verdict(DROP)];
-        let prefix = |text: &&str| text.parse().unwrap();
-        let outer: BTreeMap<_, _> = [(prefix(&wide), ids[0])].into_iter().collect();
+        let outer = BTreeMap::from([(prefix(wide), ids[0])]);
         let mut inner = outer.clone();
         inner.extend(narrow.iter().map(|text| (prefix(text), ids[1])));
         let policies = [flatten(&outer), flatten(&inner)];
@@ -62,11 +66,10 @@ impl Race {
     /// Runs packets while `change` takes the table from one policy to the other and back. Returns what
     /// was dropped by the one, by the other, and what passed.
     fn run(&mut self, mut change: impl FnMut(&mut Writer<'_>, &Ranges)) -> [u64; 3] {
-        let policies = self.policies.clone();
-        let mut turn = 0;
+        let [mut old, mut new] = self.policies.clone();
         let changes = self.kernel.race(&self.frame, packets(), |writer| {
-            turn ^= 1;
-            change(writer, &policies[turn]);
+            change(writer, &new);
+            std::mem::swap(&mut old, &mut new);
         });
         assert!(
             changes > 20,
@@ -79,7 +82,6 @@ impl Race {
             .packets;
         let [old, new] = self.ids.map(|id| self.kernel.hits(id).packets);
         assert_eq!(old + new, dropped);
-        eprintln!("{changes} changes, {old} and {new} packets");
         [old, new, self.kernel.counter(no_rule).packets]
     }
 }
@@ -115,7 +117,7 @@ fn in_place_a_packet_sees_the_old_policy_or_the_new_one() {
 fn across_generations_a_packet_sees_the_old_policy_or_the_new_one() {
     let narrow = ["198.51.100.7", "198.51.7.0/24"];
     let mut race = Race::new(kernel!(), "198.51.100.7", "198.0.0.0/8", &narrow);
-    let [old, new, neither] = race.run(|writer, policy| writer.swap(policy));
+    let [old, new, neither] = race.run(Writer::swap);
     assert_eq!(neither, 0, "packets that saw no policy");
     assert!(old > 0 && new > 0, "{old} and {new}");
 }

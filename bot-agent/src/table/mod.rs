@@ -4,11 +4,12 @@
 //! else reads it is the caller's business. [`Image`] is a whole table; [`Table`] owns the memory
 //! readers see and changes it region by region; [`View`] reads somebody else's.
 //!
-//! - [`page`]: entries to pages; [`row`]: how many pages in a row; [`build`]: ranges to pages.
-//! - [`walk`]: pages back to ranges; [`memory`]: which lines are free; [`update`]: changes in place.
+//! - `page`: entries to pages; `row`: how many pages in a row; `build`: ranges to pages.
+//! - `walk`: pages back to ranges; `memory`: which lines are free; `update`: changes in place.
 //!
 //! What holds: lines that readers may come to are not written, with the exception of the single
-//! words that publish (see [`bot_common::table`]), and are not used for anything else before [`Table::quiesce`].
+//! words that publish (see [`bot_common::table`]), and are not used for anything else before
+//! [`Table::quiesce`].
 
 mod build;
 mod cell;

@@ -79,7 +79,7 @@ pub const fn line(slot: u64) -> u32 {
     (slot >> 40) as u32
 }
 
-/// The word of a place: what [`line`] reads. `line` is below [`super::MAX_LINES`].
+/// The word of a place: what [`line()`] reads. `line` is below [`super::MAX_LINES`].
 #[inline(always)]
 pub const fn at(line: u32) -> u64 {
     (line as u64) << 40
