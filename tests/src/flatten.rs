@@ -8,6 +8,11 @@ use bot_agent::{
 };
 use bot_common::{abi::verdict::VerdictId, address::MAPPED_BITS};
 
+/// The prefix that `text` says.
+pub fn prefix(text: &str) -> Prefix {
+    text.parse().expect("a prefix")
+}
+
 /// The ranges of `prefixes`. IPv6 prefixes say nothing about mapped IPv4 addresses.
 pub fn flatten(prefixes: &BTreeMap<Prefix, VerdictId>) -> Ranges {
     let family = |v4: bool| {

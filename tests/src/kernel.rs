@@ -36,7 +36,7 @@ use bot_common::{
 use zerocopy::FromBytes;
 
 use self::value::Plain;
-use crate::flatten::flatten;
+use crate::flatten::{self, flatten};
 
 /// A loaded program for a test, or an end of the test where it may be skipped.
 #[macro_export]
@@ -201,7 +201,7 @@ impl Kernel {
 
     /// Points a prefix to a verdict; the longest prefix of an address counts.
     pub fn point(&mut self, prefix: &str, id: VerdictId) {
-        self.prefixes.insert(prefix.parse().expect("a prefix"), id);
+        self.prefixes.insert(flatten::prefix(prefix), id);
         self.fill(&flatten(&self.prefixes));
     }
 
@@ -388,7 +388,7 @@ impl Writer<'_> {
 
     /// Stores what `region` says, in place.
     pub fn update(&mut self, region: &str, ranges: &Ranges) {
-        let region: Prefix = region.parse().expect("a prefix");
+        let region = flatten::prefix(region);
         if self.table.update(region, ranges).is_err() {
             self.outer
                 .set(0, self.table.memory().map(), 0)

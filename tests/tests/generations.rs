@@ -3,13 +3,13 @@
 
 use std::collections::BTreeMap;
 
-use bot_agent::{rules::prefix::Prefix, table::Ranges};
+use bot_agent::table::Ranges;
 use bot_common::abi::{
     counter::{Counter, Outcome},
     verdict::{Action, Verdict, VerdictId},
 };
 use bot_tests::{
-    flatten::flatten,
+    flatten::{flatten, prefix},
     frame::{Frame, flag},
     kernel,
     kernel::{Kernel, Writer},
@@ -26,11 +26,6 @@ fn packets() -> u32 {
     } else {
         10_000_000
     }
-}
-
-fn prefix(text: &str) -> Prefix {
-    text.parse()
-        .unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
 /// A source, and two policies that both drop it.
@@ -117,7 +112,9 @@ fn in_place_a_packet_sees_the_old_policy_or_the_new_one() {
 fn across_generations_a_packet_sees_the_old_policy_or_the_new_one() {
     let narrow = ["198.51.100.7", "198.51.7.0/24"];
     let mut race = Race::new(kernel!(), "198.51.100.7", "198.0.0.0/8", &narrow);
-    let [old, new, neither] = race.run(Writer::swap);
+    let [old, new, neither] = race.run(|writer, policy| {
+        writer.swap(policy);
+    });
     assert_eq!(neither, 0, "packets that saw no policy");
     assert!(old > 0 && new > 0, "{old} and {new}");
 }

@@ -103,7 +103,8 @@ fn a_listed_source_stays_blocked_while_no_agent_runs_and_when_the_next_one_start
     let sink = Sink::new(&lab.host, PORT);
     let mut many = format!("{NETWORK}\n");
     for n in 0..50_000u32 {
-        many += &format!("{}\n", Ipv4Addr::from(0x0b00_0000 + n * 77));
+        many += &Ipv4Addr::from(0x0b00_0000 + n * 77).to_string();
+        many.push('\n');
     }
     let (mut agent, _file) = with_list(&lab, "block", &many);
     let _stream = Stream::new(&lab.peer, &[STRANGER], (HOST, PORT));

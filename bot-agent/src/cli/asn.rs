@@ -27,7 +27,7 @@ use crate::{
 
 /// Say which network and country addresses belong to, and what an AS has
 ///
-/// Answers come from the files of `database` in [asn] of the configuration, from the running agent
+/// Answers come from the files that `asn.database` of the configuration names, from the running agent
 /// or without one. Nothing is looked up over the network.
 #[derive(clap::Args, Clone, Debug)]
 #[command(

@@ -1,7 +1,7 @@
 //! The verdict table: disjoint ranges of addresses, each with a [`VerdictId`], in an array of
 //! cache lines. One lookup answers for all rules and lists.
 //!
-//! [`lookup`] is the reader; the kernel program and the host run the same code over their own
+//! [`lookup()`] is the reader; the kernel program and the host run the same code over their own
 //! [`Lines`]. The agent builds the lines ([`slot`] has the words that both must agree on).
 //!
 //! # Layout
@@ -52,7 +52,7 @@
 //! written first, then one word is stored that leads to them. So a reader sees the old answer or
 //! the new one. Replaced pages must rest until no reader from before remains.
 //!
-//! Whatever the lines contain, [`lookup`] ends and does not panic. What is malformed has no verdict.
+//! Whatever the lines contain, [`lookup()`] ends and does not panic. What is malformed has no verdict.
 
 mod filter;
 mod lookup;
