@@ -131,11 +131,15 @@ impl Sink {
     /// Waits until more datagrams of a source have come than now.
     #[track_caller]
     pub fn wait_for_more(&self, source: IpAddr, more: u64) {
+        self.wait_for(source, self.count(source) + more);
+    }
+
+    /// Waits until so many datagrams of a source have come in all.
+    #[track_caller]
+    pub fn wait_for(&self, source: IpAddr, wanted: u64) {
         let until = Instant::now() + ANSWERED;
         let mut by_source = self.counts.by_source.lock().expect("counts");
-        let of = |by_source: &BTreeMap<IpAddr, u64>| by_source.get(&source).copied().unwrap_or(0);
-        let wanted = of(&by_source) + more;
-        while of(&by_source) < wanted {
+        while by_source.get(&source).copied().unwrap_or(0) < wanted {
             let left = until.saturating_duration_since(Instant::now());
             assert!(!left.is_zero(), "no datagrams from {source}");
             (by_source, _) = self
