@@ -84,6 +84,34 @@ impl Line for CacheLine {
         // SAFETY: aligned and valid for the run; the agent stores whole words, so read once, whole.
         unsafe { word.read_volatile() }
     }
+
+    #[inline(always)]
+    fn pick(self, index: usize) -> u64 {
+        self.word(masked(index))
+    }
+}
+
+/// `index` within a line: a mask that the compiler cannot drop where it knows better than the
+/// verifier of 6.1 does.
+#[cfg(target_arch = "bpf")]
+#[inline(always)]
+fn masked(index: usize) -> usize {
+    let mut masked = index;
+    // SAFETY: arithmetic on one register.
+    unsafe {
+        core::arch::asm!(
+            "{0} &= {1}",
+            inout(reg) masked,
+            const LINE_WORDS - 1,
+            options(nostack, nomem, pure)
+        );
+    }
+    masked
+}
+
+#[cfg(not(target_arch = "bpf"))]
+fn masked(index: usize) -> usize {
+    index & (LINE_WORDS - 1)
 }
 
 /// The value of a key, or the map of an index.

@@ -56,6 +56,14 @@ impl Cell {
         }
     }
 
+    /// The id that must be the base id of the page in which the cell stands, where that matters.
+    pub(super) fn beside(self) -> u16 {
+        match self {
+            Self::Tail { beside, .. } | Self::Skip { beside, .. } => beside,
+            Self::Leaf(_) | Self::Block(_) => 0,
+        }
+    }
+
     /// The slot, if the cell can stand in a page with this base id.
     pub(super) fn slot(self, base: u16) -> Option<u64> {
         match self {

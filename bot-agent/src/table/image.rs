@@ -8,7 +8,10 @@ use std::{
 use bot_common::{
     abi::verdict::VerdictId,
     address::Address,
-    table::{self, BLOCKS, FilterV6, HEADER, HashedBits, MAGIC, MAX_LINES, ROOT_V4, ROOT_V6, slot},
+    table::{
+        self, BLOCKS, FilterV6, HEADER, HashedBits, MAGIC, MAX_LINES, Shortcuts, cell_v4, root_v4,
+        root_v6, slot,
+    },
 };
 
 use super::{
@@ -17,6 +20,7 @@ use super::{
     filter::{self, Mark},
     page::Words,
     range::{Range, Ranges, runs_v4, tidy},
+    shortcut::{self, Known},
     walk::index_v6,
 };
 
@@ -25,6 +29,7 @@ use super::{
 pub struct Seed {
     key48: u64,
     key32: u64,
+    shortcuts: u64,
 }
 
 impl Seed {
@@ -38,6 +43,7 @@ impl Seed {
         Self {
             key48: number(48),
             key32: number(32),
+            shortcuts: number(64),
         }
     }
 
@@ -46,6 +52,7 @@ impl Seed {
         Self {
             key48: 0x9e37_79b9_7f4a_7c15_u64.wrapping_add(number.wrapping_mul(2)),
             key32: 0xbf58_476d_1ce4_e5b9_u64.wrapping_add(number.wrapping_mul(2)),
+            shortcuts: 0x94d0_49bb_1331_11eb_u64.wrapping_add(number.wrapping_mul(2)),
         }
     }
 }
@@ -61,7 +68,15 @@ impl std::fmt::Debug for Seed {
 #[derive(Debug)]
 pub struct Image {
     lines: Vec<Words>,
-    filter: FilterV6,
+    hashes: Hashes,
+    known: Known,
+}
+
+/// What the header names: where the hashes of IPv6 addresses lead.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hashes {
+    pub(super) filter: FilterV6,
+    pub(super) shortcuts: Shortcuts,
 }
 
 impl Image {
@@ -80,16 +95,24 @@ impl Image {
         // About what random prefixes take; more is found when it is needed.
         let mut lines = Vec::with_capacity(BLOCKS as usize + v4.len() / 6 + v6.len() / 2);
         lines.resize(BLOCKS as usize, Words::default());
-        let filter = filter_for(&v6, seed);
-        let mut image = Self { lines, filter };
-        image.reserve(filter.by48.lines() + filter.by32.lines())?;
-        image.set(HEADER, 0, MAGIC);
-        for (word, value) in (1..).zip(filter.header()) {
-            image.set(HEADER, word, value);
+        let hashes = hashes_for(&v6, seed);
+        let mut image = Self {
+            lines,
+            hashes,
+            known: Known::default(),
+        };
+        for (_, lines) in hashes.blocks() {
+            image.reserve(lines)?;
+        }
+        let Hashes { filter, shortcuts } = hashes;
+        let header = filter.header().into_iter().chain(shortcuts.header());
+        for (word, value) in std::iter::once(MAGIC).chain(header).enumerate() {
+            image.set((HEADER, word), value);
         }
         add_v4(&mut Builder::new(&mut image), &v4)?;
         add_v6(&mut Builder::new(&mut image), &v6)?;
         image.mark_v6(&v6);
+        image.add_shortcuts(&v6);
         Ok(image)
     }
 
@@ -108,21 +131,31 @@ impl Image {
         &self.lines
     }
 
-    /// The IPv6 filter.
-    pub(super) fn filter(&self) -> FilterV6 {
-        self.filter
+    /// Where the hashes lead, and what has shortcuts.
+    pub(super) fn into_hashes(self) -> (Hashes, Known) {
+        (self.hashes, self.known)
+    }
+
+    fn add_shortcuts(&mut self, ranges: &[Range<u128>]) {
+        let lines = self.lines.as_slice();
+        let (known, entries) = shortcut::entries(lines, self.hashes.shortcuts, ranges);
+        for entry in entries {
+            for (word, value) in (entry.word..).zip(entry.words) {
+                self.set((entry.line, word), value);
+            }
+        }
+        self.known = known;
     }
 
     fn mark_v6(&mut self, ranges: &[Range<u128>]) {
-        let filter = self.filter;
+        let filter = self.hashes.filter;
         for range in ranges {
             filter::marks(range, |mark| match mark {
                 Mark::Bit48(high) => self.set_bit(filter.bit48(high)),
                 Mark::Bit32(high) => self.set_bit(filter.bit32(high)),
                 Mark::Wide(first, last) => {
                     for index in first..=last {
-                        let word = (index % 8) as usize;
-                        self.change(ROOT_V6 + index / 8, word, |old| old | slot::WIDE);
+                        self.change(root_v6(index), |old| old | slot::WIDE);
                     }
                 }
             });
@@ -130,14 +163,14 @@ impl Image {
     }
 
     fn set_bit(&mut self, (line, word, bit): (u32, usize, u32)) {
-        self.change(line, word, |old| old | 1 << bit);
+        self.change((line, word), |old| old | 1 << bit);
     }
 
-    fn set(&mut self, line: u32, word: usize, value: u64) {
-        self.change(line, word, |_| value);
+    fn set(&mut self, place: (u32, usize), value: u64) {
+        self.change(place, |_| value);
     }
 
-    fn change(&mut self, line: u32, word: usize, change: impl FnOnce(u64) -> u64) {
+    fn change(&mut self, (line, word): (u32, usize), change: impl FnOnce(u64) -> u64) {
         let line = self.lines.get_mut(line as usize);
         if let Some(word) = line.and_then(|line| line.get_mut(word)) {
             *word = change(*word);
@@ -145,10 +178,10 @@ impl Image {
     }
 }
 
-/// An IPv6 filter in the first blocks. Of what has no verdict, one address in ten or so gets
-/// through by chance. The bits of /48 are most of it, and the fewer they are, the more of them
-/// are in the CPU's cache; those of /32 are few anyway.
-fn filter_for(ranges: &[Range<u128>], seed: Seed) -> FilterV6 {
+/// An IPv6 filter and shortcuts in the first blocks. Of what has no verdict, one address in ten or so
+/// gets through the filter by chance. The bits of /48 are most of it, and the fewer they are, the
+/// more of them are in the CPU's cache; those of /32 are few anyway.
+fn hashes_for(ranges: &[Range<u128>], seed: Seed) -> Hashes {
     let (mut by48, mut by32) = (0, 0);
     for range in ranges {
         filter::marks(range, |mark| match mark {
@@ -159,7 +192,28 @@ fn filter_for(ranges: &[Range<u128>], seed: Seed) -> FilterV6 {
     }
     let by48 = hashed_bits(BLOCKS, by48, 19, seed.key48);
     let by32 = hashed_bits(BLOCKS + by48.lines(), by32, 15, seed.key32);
-    FilterV6 { by48, by32 }
+    let shortcuts = Shortcuts {
+        line: by32.line + by32.lines(),
+        count: shortcut::lines_for(shortcut::wanted(ranges)),
+        key: seed.shortcuts,
+    };
+    Hashes {
+        filter: FilterV6 { by48, by32 },
+        shortcuts,
+    }
+}
+
+impl Hashes {
+    /// First line and number of lines of each part.
+    pub(super) fn blocks(&self) -> [(u32, u32); 3] {
+        let FilterV6 { by48, by32 } = self.filter;
+        let bits = |bits: HashedBits| (bits.line, bits.lines());
+        [
+            bits(by48),
+            bits(by32),
+            (self.shortcuts.line, self.shortcuts.count),
+        ]
+    }
 }
 
 /// At least `bits` bits, and `1 << least` where a table can grow in place.
@@ -203,12 +257,10 @@ fn add_v4(builder: &mut Builder<'_, Image>, ranges: &[Range<u32>]) -> Result<(),
         let among = rest.get(..among.count()).unwrap_or_default();
         runs_v4(&mut runs, among.iter().copied(), index);
         let slot = builder.v4(&runs)?;
-        builder
-            .arena
-            .set(ROOT_V4 + index / 8, (index % 8) as usize, slot);
-        let (line, word) = filter::v4_words(index);
+        builder.arena.set(root_v4(index), slot);
+        let (line, word) = cell_v4(index);
         for (word, bits) in (word..).zip(filter::v4(&runs)) {
-            builder.arena.set(line, word, bits);
+            builder.arena.set((line, word), bits);
         }
         let done = rest.iter().take_while(|range| range.last >> 16 <= index);
         rest = rest.get(done.count()..).unwrap_or_default();
@@ -228,9 +280,7 @@ fn add_v6(builder: &mut Builder<'_, Image>, ranges: &[Range<u128>]) -> Result<()
         let among = rest.get(..among.count()).unwrap_or_default();
         let cell = builder.v6(among, u128::from(index) << 112, 16)?;
         let slot = cell.slot(0).unwrap_or(0);
-        builder
-            .arena
-            .set(ROOT_V6 + index / 8, (index % 8) as usize, slot);
+        builder.arena.set(root_v6(index), slot);
         let done = rest
             .iter()
             .take_while(|range| index_v6(range.last) <= index);

@@ -20,6 +20,7 @@ mod page;
 mod range;
 mod row;
 mod shared;
+mod shortcut;
 #[cfg(test)]
 mod tests;
 mod update;

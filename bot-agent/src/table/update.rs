@@ -6,7 +6,7 @@ use bot_common::{
     abi::verdict::VerdictId,
     address::Address,
     table::{
-        self, FilterV6, MAX_LINES, ROOT_V4, ROOT_V6,
+        self, FILTER_V4_WORDS, FilterV6, MAX_LINES, cell_v4, root_v4, root_v6,
         slot::{self, FAN, FAN_LINES},
     },
 };
@@ -16,11 +16,13 @@ use super::{
     build::{Arena, Builder, last_of},
     cell::Cell,
     filter::{self, Mark},
+    image::Hashes,
     memory::Memory,
     page::Words,
     range::{self, Range, Ranges, Region, clip, intersecting, runs_v4, splice, tidy},
     row::{self, Run, Span},
     shared::Shared,
+    shortcut::Known,
     view,
     walk::{Walk, index_v6, root_slot},
 };
@@ -31,7 +33,8 @@ use crate::rules::prefix::Prefix;
 pub struct Table<M> {
     memory: M,
     lines: Memory,
-    filter: FilterV6,
+    hashes: Hashes,
+    known: Known,
 }
 
 impl<M: AsRef<[AtomicU64]>> Table<M> {
@@ -53,12 +56,13 @@ impl<M: AsRef<[AtomicU64]>> Table<M> {
                 lines: total,
             });
         }
-        let filter = image.filter();
         Shared(memory.as_ref()).write(0, image.words());
+        let (hashes, known) = image.into_hashes();
         Ok(Self {
             memory,
             lines: Memory::new(end, total),
-            filter,
+            hashes,
+            known,
         })
     }
 
@@ -68,16 +72,18 @@ impl<M: AsRef<[AtomicU64]>> Table<M> {
     /// [`Damaged`] when the memory is no table, or its blocks overlap.
     pub fn adopt(memory: M) -> Result<Self, Damaged> {
         let words = memory.as_ref();
-        let filter = view::check(words)?;
+        let hashes = view::check(words)?;
         let total = view::lines_of(words);
         let mut blocks = vec![(0, table::BLOCKS)];
-        blocks.extend([filter.by48, filter.by32].map(|bits| (bits.line, bits.lines())));
+        blocks.extend(hashes.blocks());
         Walk::new(words, total).all_blocks(&mut |line, count| blocks.push((line, count)));
         let lines = Memory::of(blocks, total).ok_or(Damaged::Blocks)?;
+        let known = Known::read(words, hashes.shortcuts);
         Ok(Self {
             memory,
             lines,
-            filter,
+            hashes,
+            known,
         })
     }
 
@@ -103,7 +109,14 @@ impl<M: AsRef<[AtomicU64]>> Table<M> {
             Region::V6(first, last) => {
                 let ranges: Vec<_> = clip(&tidy(&ranges.v6), first, last).collect();
                 let steps = change.plan_v6(&ranges, first, last);
-                steps.map(|steps| publish_v6(words, &self.filter, &steps, &ranges))
+                steps.map(|steps| {
+                    publish_v6(words, &self.hashes.filter, &steps, &ranges);
+                    // They lead to what was there before, which no other change will find.
+                    if !steps.is_empty() {
+                        let shortcuts = self.hashes.shortcuts;
+                        self.known.take_away(words, shortcuts, (first, last));
+                    }
+                })
             }
         };
         let Change { fresh, retired, .. } = change;
@@ -181,7 +194,7 @@ impl Arena for Change<'_> {
 struct StepV4 {
     index: u32,
     root: u64,
-    bits: [u64; 4],
+    bits: [u64; FILTER_V4_WORDS],
 }
 
 /// A slot of IPv6 to publish.
@@ -223,7 +236,7 @@ impl<'a> Change<'a> {
         for index in first >> 16..=last >> 16 {
             let start = index << 16;
             let end = start | 0xffff;
-            let old = root_slot(&self.words.0, ROOT_V4, index);
+            let old = root_slot(&self.words.0, root_v4(index));
             if first <= start && end <= last {
                 runs_v4(&mut runs, clip(ranges, start, end), index);
             } else {
@@ -249,7 +262,7 @@ impl<'a> Change<'a> {
     ) -> Result<Vec<Step>, Full> {
         let mut steps = Vec::new();
         for index in index_v6(first)..=index_v6(last) {
-            let old = root_slot(&self.words.0, ROOT_V6, index);
+            let old = root_slot(&self.words.0, root_v6(index));
             let start = u128::from(index) << 112;
             match self.rewrite(Cell::of(old, 0), start, 16, (first, last), ranges)? {
                 Changed::Below(step) => steps.push(step),
@@ -257,11 +270,8 @@ impl<'a> Change<'a> {
                     // What made it wide may be gone, but the bits of what is there instead are set later.
                     let slot = cell.slot(0).unwrap_or(0) | old & slot::WIDE;
                     if slot != old {
-                        steps.push(Step {
-                            line: ROOT_V6 + index / 8,
-                            word: (index % 8) as usize,
-                            slot,
-                        });
+                        let (line, word) = root_v6(index);
+                        steps.push(Step { line, word, slot });
                     }
                 }
             }
@@ -425,18 +435,15 @@ fn with_runs(all: &[Run<Cell>], keys: (u64, u64), new: &[Run<Cell>], last: u64) 
 /// the old table where bits come, in the new one where they go.
 fn publish_v4(words: Shared<'_>, steps: &[StepV4]) {
     for step in steps {
-        let (line, first) = filter::v4_words(step.index);
+        let (line, first) = cell_v4(step.index);
         for (word, bits) in (first..).zip(step.bits) {
             let old = words.read(line, word);
             if old & !bits != 0 {
                 words.publish(line, word, old & bits);
             }
         }
-        words.publish(
-            ROOT_V4 + step.index / 8,
-            (step.index % 8) as usize,
-            step.root,
-        );
+        let (root, slot) = root_v4(step.index);
+        words.publish(root, slot, step.root);
         for (word, bits) in (first..).zip(step.bits) {
             if words.read(line, word) != bits {
                 words.publish(line, word, bits);
@@ -468,7 +475,8 @@ fn publish_v6(words: Shared<'_>, filter: &FilterV6, steps: &[Step], ranges: &[Ra
             }
             Mark::Wide(first, last) => {
                 for index in first..=last {
-                    add(ROOT_V6 + index / 8, (index % 8) as usize, slot::WIDE);
+                    let (line, word) = root_v6(index);
+                    add(line, word, slot::WIDE);
                 }
             }
         });

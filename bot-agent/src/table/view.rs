@@ -7,11 +7,13 @@ use bot_common::{
     address::Address,
     table::{
         self, BLOCKS, FilterV6, HEADER, HashedBits, LINE_WORDS, Line, Lines, MAGIC, MAX_LINES,
+        Shortcuts,
     },
 };
 
 use super::{
     Damaged,
+    image::Hashes,
     range::{Ranges, Region},
     walk::Walk,
 };
@@ -57,22 +59,29 @@ pub(super) fn lines_of(words: &[AtomicU64]) -> u32 {
     u32::try_from(words.len() / LINE_WORDS).map_or(MAX_LINES, |lines| lines.min(MAX_LINES))
 }
 
-/// Looks at the header: the filter it names.
-pub(super) fn check(words: &[AtomicU64]) -> Result<FilterV6, Damaged> {
+/// Looks at the header: where it says that the hashes lead.
+pub(super) fn check(words: &[AtomicU64]) -> Result<Hashes, Damaged> {
     let header = words.line(HEADER).ok_or(Damaged::Size)?;
     if header.word(0) != MAGIC {
         return Err(Damaged::Magic);
     }
-    let filter = FilterV6::of(&words).ok_or(Damaged::Size)?;
-    let total = lines_of(words);
-    let has_room = |bits: HashedBits| {
-        (HashedBits::MIN_LOG2..=HashedBits::MAX_LOG2).contains(&bits.log2)
-            && bits.line.saturating_add(bits.lines()) <= total
+    let hashes = Hashes {
+        filter: FilterV6::of(header),
+        shortcuts: Shortcuts::of(header),
     };
-    if total < BLOCKS || !has_room(filter.by48) || !has_room(filter.by32) {
+    let total = lines_of(words);
+    let FilterV6 { by48, by32 } = hashes.filter;
+    let is_sized =
+        |bits: HashedBits| (HashedBits::MIN_LOG2..=HashedBits::MAX_LOG2).contains(&bits.log2);
+    let has_room = |(line, lines): (u32, u32)| lines > 0 && line.saturating_add(lines) <= total;
+    if total < BLOCKS
+        || !is_sized(by48)
+        || !is_sized(by32)
+        || !hashes.blocks().into_iter().all(has_room)
+    {
         return Err(Damaged::Size);
     }
-    Ok(filter)
+    Ok(hashes)
 }
 
 pub(super) fn ranges(words: &[AtomicU64]) -> Ranges {

@@ -3,7 +3,7 @@
 use bot_common::{
     abi::verdict::VerdictId,
     table::{
-        HALF_DEPTH, Line, Lines, PAGE_DEPTH, ROOT_SLOTS, ROOT_V4, ROOT_V6,
+        HALF_DEPTH, Line, Lines, PAGE_DEPTH, ROOT_SLOTS, root_v4, root_v6,
         slot::{self, FAN, FAN_LINES, HALF, PAGES, RUNS},
     },
 };
@@ -39,7 +39,7 @@ impl<L: Lines> Walk<L> {
             Region::V4(first, last) => {
                 for index in first >> 16..=last >> 16 {
                     let keys = cut(first.into(), last.into(), u64::from(index) << 16);
-                    let root = root_slot(&self.lines, ROOT_V4, index);
+                    let root = root_slot(&self.lines, root_v4(index));
                     self.v4(root, keys, &mut |from, to, id| {
                         range::push(
                             &mut ranges.v4,
@@ -55,7 +55,7 @@ impl<L: Lines> Walk<L> {
             Region::V6(first, last) => {
                 for index in index_v6(first)..=index_v6(last) {
                     let start = u128::from(index) << 112;
-                    let root = Cell::of(root_slot(&self.lines, ROOT_V6, index), 0);
+                    let root = Cell::of(root_slot(&self.lines, root_v6(index)), 0);
                     self.v6(root, start, 16, (first, last), &mut |range| {
                         range::push(&mut ranges.v6, range);
                     });
@@ -112,14 +112,18 @@ impl<L: Lines> Walk<L> {
                     let from = start | u128::from(run.start) << below;
                     if let Cell::Leaf(id) = run.value {
                         // One piece, however many cells it has.
-                        let to = match runs.get(nth + 1) {
-                            Some(next) => (start | u128::from(next.start) << below) - 1,
-                            None => last,
-                        };
-                        if id != 0 {
+                        let next = runs
+                            .get(nth + 1)
+                            .map(|next| start | u128::from(next.start) << below);
+                        let (from, to) = (
+                            from.max(first),
+                            next.map_or(last, |next| next.saturating_sub(1).min(last)),
+                        );
+                        // Keys of malformed pages are in any order.
+                        if id != 0 && from <= to {
                             emit(Range {
-                                first: from.max(first),
-                                last: to.min(last),
+                                first: from,
+                                last: to,
                                 id: verdict(id.into()),
                             });
                         }
@@ -217,6 +221,9 @@ impl<L: Lines> Walk<L> {
             slot::shift(slot)
         };
         for nth in keys.0 >> shift..=keys.1 >> shift {
+            if self.left == 0 {
+                return;
+            }
             let start = nth << shift;
             let part = (keys.0.max(start), keys.1.min(start | ((1 << shift) - 1)));
             let line = slot::page(slot, (part.0 & 0xffff) as u32);
@@ -289,8 +296,8 @@ impl<L: Lines> Walk<L> {
     pub(super) fn all_blocks(&mut self, found: &mut impl FnMut(u32, u32)) {
         for index in 0..ROOT_SLOTS {
             // Below the IPv4 root there is one level: bits do not matter to it.
-            for root in [ROOT_V4, ROOT_V6] {
-                let cell = Cell::of(root_slot(&self.lines, root, index), 0);
+            for root in [root_v4(index), root_v6(index)] {
+                let cell = Cell::of(root_slot(&self.lines, root), 0);
                 self.blocks(cell, 16, found);
             }
         }
@@ -322,10 +329,9 @@ impl<L: Lines> Walk<L> {
     }
 }
 
-/// The slot of a root.
-pub(super) fn root_slot(lines: &impl Lines, root: u32, index: u32) -> u64 {
-    let line = lines.line(root + index / 8);
-    line.map_or(0, |line| line.word((index % 8) as usize))
+/// The slot at a place of a root: line and word.
+pub(super) fn root_slot(lines: &impl Lines, (line, word): (u32, usize)) -> u64 {
+    lines.line(line).map_or(0, |line| line.word(word))
 }
 
 /// The slot of the IPv6 root that an address belongs to.

@@ -1,13 +1,6 @@
-//! The filters: where a bit of 0 says that there is surely no verdict.
+//! The filter of IPv6: where its bits are 0 there is surely no verdict.
 
-use super::{FILTER_V4, HEADER, Line, Lines, slot};
-
-/// Where the bit of an IPv4 address is: line, word and bit number.
-#[inline(always)]
-pub const fn v4_filter_bit(address: u32) -> (u32, usize, u32) {
-    let cell = address >> 8;
-    (FILTER_V4 + (cell >> 9), (cell >> 6 & 7) as usize, cell & 63)
-}
+use super::{Line, Lines, slot};
 
 /// The filter of IPv6: bits by the hash of a /48, and fewer of them by the hash of a /32.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -35,12 +28,11 @@ pub struct HashedBits {
 impl FilterV6 {
     /// The filter that a table's header names.
     #[inline(always)]
-    pub fn of(lines: &impl Lines) -> Option<Self> {
-        let header = lines.line(HEADER)?;
-        Some(Self {
+    pub fn of(header: impl Line) -> Self {
+        Self {
             by48: HashedBits::of(header.word(1), header.word(2)),
             by32: HashedBits::of(header.word(3), header.word(4)),
-        })
+        }
     }
 
     /// The words of the header after the magic number.
@@ -59,12 +51,6 @@ impl FilterV6 {
     #[inline(always)]
     pub const fn bit32(&self, high: u64) -> (u32, usize, u32) {
         self.by32.bit(high >> 32)
-    }
-
-    /// Whether the bit of the /48 or of the /32 of an address is set.
-    #[inline(always)]
-    pub(super) fn has(&self, lines: &impl Lines, high: u64) -> bool {
-        is_set(lines, self.bit48(high)) || is_set(lines, self.bit32(high))
     }
 }
 
@@ -105,7 +91,7 @@ impl HashedBits {
 #[inline(always)]
 pub(super) fn is_set(lines: &impl Lines, (line, word, bit): (u32, usize, u32)) -> bool {
     match lines.line(line) {
-        Some(line) => line.word(word) >> bit & 1 != 0,
+        Some(line) => line.pick(word) >> bit & 1 != 0,
         None => false,
     }
 }

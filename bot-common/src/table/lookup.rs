@@ -1,8 +1,9 @@
 //! The reader. Straight code with bounded loops and little state: the kernel's verifier follows it.
 
 use super::{
-    FilterV6, HALF_DEPTH, LEVELS_V6, Line, Lines, PAGE_DEPTH, ROOT_V4, ROOT_V6,
+    FilterV6, HALF_DEPTH, HEADER, LEVELS_V6, Line, Lines, PAGE_DEPTH, Shortcuts,
     filter::is_set,
+    root_v4, root_v6,
     slot::{
         self, FAN, HALF, HALF_INDEX_CHILD, INDEX, INDEX_CHILD, LEAF, PAGES, RUNS, SKIP, TAIL, WIDE,
     },
@@ -29,10 +30,13 @@ pub fn lookup(lines: &impl Lines, address: &Address) -> VerdictId {
 
 #[inline(always)]
 fn v4(lines: &impl Lines, address: u32) -> Option<u32> {
-    if !is_set(lines, v4_filter_bit(address)) {
+    let (line, word, bit) = v4_filter_bit(address);
+    let cell = lines.line(line)?;
+    if cell.pick(word) >> bit & 1 == 0 {
         return None;
     }
-    let root = root(lines, ROOT_V4, address >> 16)?;
+    // In the same line.
+    let root = cell.pick(root_v4(address >> 16).1);
     match slot::kind(root) {
         LEAF => Some(slot::id(root)),
         RUNS => runs(lines, root, address & 0xffff),
@@ -42,18 +46,31 @@ fn v4(lines: &impl Lines, address: u32) -> Option<u32> {
 
 #[inline(always)]
 fn v6(lines: &impl Lines, high: u64, low: u64) -> Option<u32> {
-    let mut slot = root(lines, ROOT_V6, (high >> 48) as u32)?;
-    if slot & WIDE == 0 && !FilterV6::of(lines)?.has(lines, high) {
-        return None;
-    }
-    // What the slot is about: the bits after those that led to it, left-aligned.
-    let mut rest = high << 16;
-    let mut base = 0;
+    let header = lines.line(HEADER)?;
+    let filter = FilterV6::of(header);
+    let has_48 = is_set(lines, filter.bit48(high));
+    let shortcut = if has_48 {
+        Shortcuts::of(header).find(lines, high)
+    } else {
+        None
+    };
+    // The slot, the id beside it, and what it is about: the bits after those that led to it,
+    // left-aligned.
+    let (mut slot, mut base, mut rest) = if let Some((slot, base)) = shortcut {
+        (slot, base, high << 48)
+    } else {
+        let (line, word) = root_v6((high >> 48) as u32);
+        let slot = lines.line(line)?.pick(word);
+        if !has_48 && slot & WIDE == 0 && !is_set(lines, filter.bit32(high)) {
+            return None;
+        }
+        (slot, 0, high << 16)
+    };
     for _ in 0..LEVELS_V6 {
         let key = (rest >> 48) as u32;
         if slot::kind(slot) == FAN {
             let (line, word) = slot::blade(slot, key);
-            slot = lines.line(line)?.word(word);
+            slot = lines.line(line)?.pick(word);
         }
         if slot::kind(slot) != PAGES {
             break;
@@ -71,11 +88,6 @@ fn v6(lines: &impl Lines, high: u64, low: u64) -> Option<u32> {
         _ => return None,
     };
     half(lines, tree, low)
-}
-
-#[inline(always)]
-fn root(lines: &impl Lines, first: u32, index: u32) -> Option<u64> {
-    Some(lines.line(first + (index >> 3))?.word((index & 7) as usize))
 }
 
 /// The page of a row that `key` belongs to, with its first word.
@@ -121,7 +133,7 @@ fn step(lines: &impl Lines, slot: u64, key: u32) -> Option<(u64, u32)> {
     if found == 0 || is_exact && lane(line, found + 1) != key {
         return Some((u64::from(base) << 8, base));
     }
-    Some((line.word((found + 1) as usize), base))
+    Some((line.pick((found + 1) as usize), base))
 }
 
 /// What the tree of tail pages from line `at` on says about the last 64 bits of an address.
@@ -140,7 +152,7 @@ fn half(lines: &impl Lines, at: u32, low: u64) -> Option<u32> {
         let entry = 6 - above;
         if first & INDEX == 0 {
             let is_exact = first >> entry & 1 != 0;
-            let entry = if is_exact && line.word(entry as usize + 1) != low {
+            let entry = if is_exact && line.pick(entry as usize + 1) != low {
                 0
             } else {
                 entry
@@ -167,7 +179,7 @@ fn rank_15(line: impl Line, first: u64, key: u32) -> u32 {
 /// Lane 0 to 31 of a line.
 #[inline(always)]
 fn lane(line: impl Line, index: u32) -> u32 {
-    (line.word((index >> 2) as usize) >> ((index & 3) * 16) & 0xffff) as u32
+    (line.pick((index >> 2) as usize) >> ((index & 3) * 16) & 0xffff) as u32
 }
 
 const ONE_A_LANE: u64 = 0x0001_0001_0001_0001;

@@ -11,11 +11,10 @@
 //!
 //! | lines | what |
 //! |---|---|
-//! | [`HEADER`] | words: [`MAGIC`], then for each part of the IPv6 filter its place (line << 40, log2 of its bits) and its secret |
-//! | [`ROOT_V4`] | 65,536 slots by the first two octets |
-//! | [`ROOT_V6`] | the same for IPv6 |
-//! | [`FILTER_V4`] | 2^24 bits, one for each /24; 0: surely no verdict in it |
-//! | [`BLOCKS`] and on | blocks of lines, anywhere; the parts of the IPv6 filter are among them |
+//! | [`HEADER`] | words: [`MAGIC`], then for each part of the IPv6 filter its place (line << 40, log2 of its bits) and its secret, then place (line << 40, number of lines) and secret of the shortcuts |
+//! | [`ROOT_V4`] | for each value of the first two octets 192 bits, one for every 4/3 of a /24 (0: surely no verdict there), and a slot |
+//! | [`ROOT_V6`] | 65,536 slots by the first two octets |
+//! | [`BLOCKS`] and on | blocks of lines, anywhere; the parts of the IPv6 filter and the shortcuts are among them |
 //!
 //! A root slot leads to *pages*. A page is one line with a sorted list of keys over the next 16
 //! bits of the address. IPv4 therefore is root, page. IPv6 is root, up to three levels of pages
@@ -45,24 +44,37 @@
 //! has a bit for the hash of each /48 and each /32 that contains a verdict; a range too wide to
 //! set a bit for each of its /32 sets [`slot::WIDE`] in the root slot. Hashes are keyed: see [`HashedBits`].
 //!
+//! # Shortcuts
+//!
+//! Most of what an IPv6 list names lies deep. A hash of a /48 leads to a line of [`SHORTCUTS`] entries, each
+//! of two words: the first 48 bits of the address with the base id after them, and the slot that
+//! the pages above would have led to. So a lookup begins at the /48. Shortcuts only save time, too:
+//! where there is none (a slot of 0), the pages are followed from the root.
+//!
 //! # Publishing
 //!
 //! Lines are never changed while readers may come to them, with the exception of single words: a
-//! root slot, a slot of an exact entry of a slot page, and words of the filters. New pages are
+//! root slot, a slot of an exact entry of a slot page, words of the filters, and the slot of a
+//! shortcut when it becomes 0. New pages are
 //! written first, then one word is stored that leads to them. So a reader sees the old answer or
-//! the new one. Replaced pages must rest until no reader from before remains.
+//! the new one. Shortcuts to what was changed are then taken away: until then they lead to the old
+//! answer. Replaced pages must rest until no reader from before remains.
 //!
 //! Whatever the lines contain, [`lookup()`] ends and does not panic. What is malformed has no verdict.
 
 mod filter;
 mod lookup;
+mod root;
+mod shortcut;
 pub mod slot;
 #[cfg(test)]
 mod tests;
 mod words;
 
-pub use filter::{FilterV6, HashedBits, v4_filter_bit};
+pub use filter::{FilterV6, HashedBits};
 pub use lookup::lookup;
+pub use root::{FILTER_V4_WORDS, bit_v4, cell_v4, root_v4, root_v6, v4_filter_bit};
+pub use shortcut::{SHORTCUTS, Shortcuts};
 
 #[cfg(doc)]
 use crate::abi::verdict::VerdictId;
@@ -82,19 +94,14 @@ pub const HEADER: u32 = 0;
 /// Slots of one root: one for each value of the first 16 bits.
 pub const ROOT_SLOTS: u32 = 1 << 16;
 
-const ROOT_LINES: u32 = ROOT_SLOTS / 8;
-
 /// First line of the IPv4 root. The header has a page of memory (4 KiB) of its own.
 pub const ROOT_V4: u32 = 64;
 
 /// First line of the IPv6 root.
-pub const ROOT_V6: u32 = ROOT_V4 + ROOT_LINES;
-
-/// First line of the IPv4 filter.
-pub const FILTER_V4: u32 = ROOT_V6 + ROOT_LINES;
+pub const ROOT_V6: u32 = ROOT_V4 + ROOT_SLOTS / 2;
 
 /// First line that blocks may use.
-pub const BLOCKS: u32 = FILTER_V4 + (1 << 24) / 512;
+pub const BLOCKS: u32 = ROOT_V6 + ROOT_SLOTS / 8;
 
 /// Levels of pages below the IPv6 root: bits 16 to 63, 16 at a time.
 pub const LEVELS_V6: usize = 3;
@@ -120,4 +127,10 @@ pub trait Line: Copy {
     /// The word at `index & 7`, read once from memory for each call. Where another thread may
     /// store it, the read must not be torn and what it leads to must be read after it.
     fn word(self, index: usize) -> u64;
+
+    /// The same for an index that is worked out while the program runs.
+    #[inline(always)]
+    fn pick(self, index: usize) -> u64 {
+        self.word(index)
+    }
 }

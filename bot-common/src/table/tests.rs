@@ -7,8 +7,8 @@ use std::{boxed::Box, vec, vec::Vec};
 use proptest::prelude::*;
 
 use super::{
-    BLOCKS, FILTER_V4, FilterV6, HALF_DEPTH, HEADER, HashedBits, LEVELS_V6, LINE_WORDS, Line,
-    Lines, MAGIC, PAGE_DEPTH, ROOT_V4, ROOT_V6, lookup,
+    BLOCKS, FilterV6, HALF_DEPTH, HEADER, HashedBits, LEVELS_V6, LINE_WORDS, Line, Lines, MAGIC,
+    PAGE_DEPTH, ROOT_V4, Shortcuts, lookup, root_v4, root_v6,
     slot::{self, HALF_INDEX_CHILD, INDEX, INDEX_CHILD, PAGES, RUNS},
     v4_filter_bit,
 };
@@ -18,14 +18,15 @@ extern crate std;
 
 type Words = [u64; LINE_WORDS];
 
-/// A table with an IPv6 filter of two lines and nothing in it.
+/// A table with an IPv6 filter of two lines, one line of shortcuts, and nothing in it.
 struct Table(Vec<Words>);
 
 impl Table {
     fn new() -> Self {
-        let mut lines = vec![[0; LINE_WORDS]; BLOCKS as usize + 2];
+        let mut lines = vec![[0; LINE_WORDS]; BLOCKS as usize + 3];
         lines[HEADER as usize][0] = MAGIC;
         lines[HEADER as usize][1..5].copy_from_slice(&FILTER.header());
+        lines[HEADER as usize][5..7].copy_from_slice(&SHORTCUTS.header());
         Self(lines)
     }
 
@@ -38,8 +39,8 @@ impl Table {
         self.len() - 1
     }
 
-    fn root(&mut self, first: u32, index: u32, slot: u64) {
-        self.0[(first + index / 8) as usize][index as usize % 8] = slot;
+    fn root(&mut self, (line, word): (u32, usize), slot: u64) {
+        self.0[line as usize][word] = slot;
     }
 
     fn set(&mut self, (line, word, bit): (u32, usize, u32)) {
@@ -63,6 +64,12 @@ const FILTER: FilterV6 = FilterV6 {
         log2: HashedBits::MIN_LOG2,
         key: 0xbf58_476d_1ce4_e5b9,
     },
+};
+
+const SHORTCUTS: Shortcuts = Shortcuts {
+    line: BLOCKS + 2,
+    count: 1,
+    key: 0x94d0_49bb_1331_11eb,
 };
 
 /// Sets lane `index` of a page.
@@ -128,12 +135,12 @@ fn an_empty_table_has_no_verdict() {
 #[test]
 fn the_filter_spares_the_rest() {
     let mut table = Table::new();
-    table.root(ROOT_V4, 0xc000, slot::leaf(7));
+    table.root(root_v4(0xc000), slot::leaf(7));
     assert_eq!(table.says("192.0.2.1"), 0);
     table.set(v4_filter_bit(u32::from_be_bytes([192, 0, 2, 99])));
     assert_eq!(table.says("192.0.2.1"), 7);
     assert_eq!(table.says("192.0.3.1"), 0);
-    assert!(v4_filter_bit(u32::MAX).0 < BLOCKS && v4_filter_bit(0).0 == FILTER_V4);
+    assert!(v4_filter_bit(u32::MAX).0 < BLOCKS && v4_filter_bit(0).0 == ROOT_V4);
 }
 
 #[test]
@@ -150,7 +157,7 @@ fn runs_and_exact_entries_of_a_page() {
             (0xffff, 5, true),
         ],
     ));
-    table.root(ROOT_V4, 0xc000, slot::pages(RUNS, page, 1, 0, 0));
+    table.root(root_v4(0xc000), slot::pages(RUNS, page, 1, 0, 0));
     for cell in 0..256 {
         table.set(v4_filter_bit(0xc000_0000 | cell << 8));
     }
@@ -186,7 +193,7 @@ fn rows_and_indexes_lead_to_the_page_of_a_key() {
     for _ in 0..14 {
         table.push(runs(5, &[]));
     }
-    table.root(ROOT_V4, 0xc000, slot::pages(RUNS, row, 5, 1, 15));
+    table.root(root_v4(0xc000), slot::pages(RUNS, row, 5, 1, 15));
     for cell in 0..256 {
         table.set(v4_filter_bit(0xc000_0000 | cell << 8));
     }
@@ -228,8 +235,7 @@ fn ipv6_goes_down_16_bits_at_a_time() {
         ],
     ));
     table.root(
-        ROOT_V6,
-        0x2001,
+        root_v6(0x2001),
         slot::pages(PAGES, first, 1, 0, 0) | slot::WIDE,
     );
     for (ip, id) in [
@@ -269,10 +275,13 @@ fn a_fan_has_a_row_for_each_256_values() {
     table.push(runs(3, &[(0x0d81, 4, true)]));
     table.push(runs(5, &[]));
     let middle = table.push(slots(0, &[(0x1234, slot::leaf(6))]));
-    table.root(fan, 0x0d, slot::pages(RUNS, row, 4, 2, 6));
-    table.root(fan, 0x0e, slot::leaf(7));
-    table.root(fan, 0xff, slot::pages(PAGES, middle, 1, 0, 0));
-    table.root(ROOT_V6, 0x2001, slot::fan(fan) | slot::WIDE);
+    table.root((fan + 0x0d / 8, 0x0d % 8), slot::pages(RUNS, row, 4, 2, 6));
+    table.root((fan + 0x0e / 8, 0x0e % 8), slot::leaf(7));
+    table.root(
+        (fan + 0xff / 8, 0xff % 8),
+        slot::pages(PAGES, middle, 1, 0, 0),
+    );
+    table.root(root_v6(0x2001), slot::fan(fan) | slot::WIDE);
     for (ip, id) in [
         ("2001:d00::", 1),
         ("2001:d3f::", 1),
@@ -293,13 +302,63 @@ fn a_fan_has_a_row_for_each_256_values() {
 fn the_ipv6_filter_knows_48s_and_32s() {
     let mut table = Table::new();
     let page = table.push(runs(3, &[]));
-    table.root(ROOT_V6, 0x2001, slot::pages(RUNS, page, 1, 0, 0));
+    table.root(root_v6(0x2001), slot::pages(RUNS, page, 1, 0, 0));
     assert_eq!(table.says("2001:db8:1::"), 0);
     table.set(FILTER.bit48(0x2001_0db8_0001_0000));
     assert_eq!(table.says("2001:db8:1:ffff::"), 3);
     assert_eq!(table.says("2001:db8:2::"), 0);
     table.set(FILTER.bit32(0x2001_0db8_0000_0000));
     assert_eq!(table.says("2001:db8:2::"), 3);
+}
+
+#[test]
+fn a_shortcut_leads_to_the_slot_of_a_48_with_its_base_until_it_is_taken_away() {
+    let mut table = Table::new();
+    let high = 0x2001_0db8_0001_0000;
+    table.set(FILTER.bit48(high));
+    table.set(FILTER.bit48(0x2001_0db8_0002_0000));
+    let line = SHORTCUTS.bucket(high) as usize;
+    // The second entry of the line; the pages say nothing.
+    table.0[line][2] = Shortcuts::tag(high, 8);
+    table.0[line][3] = slot::tail(0x00ff_0000, 16, 9);
+    assert_eq!(table.says("2001:db8:1:ff::1"), 9);
+    assert_eq!(table.says("2001:db8:1:fe::1"), 8);
+    assert_eq!(table.says("2001:db8:2:ff::1"), 0);
+    table.root(root_v6(0x2001), slot::leaf(4));
+    assert_eq!(table.says("2001:db8:2:ff::1"), 4);
+    table.0[line][3] = 0;
+    assert_eq!(table.says("2001:db8:1:ff::1"), 4);
+}
+
+#[test]
+fn a_shortcut_leads_on_to_pages() {
+    let mut table = Table::new();
+    let high = 0x2001_0db8_0001_0000;
+    table.set(FILTER.bit48(high));
+    let page = table.push(runs(1, &[(0x10, 2, true), (0x20, 3, false)]));
+    let line = SHORTCUTS.bucket(high) as usize;
+    table.0[line][0] = Shortcuts::tag(high, 0);
+    table.0[line][1] = slot::pages(RUNS, page, 1, 0, 0);
+    assert_eq!(table.says("2001:db8:1:10::"), 2);
+    assert_eq!(table.says("2001:db8:1:11::"), 1);
+    assert_eq!(table.says("2001:db8:1:21::"), 3);
+    let tree = table.push(tails(5, &[(1, 6, true)]));
+    let slots = table.push(slots(
+        4,
+        &[(0x10, slot::half(tree, 1)), (0x30, slot::skip(0, tree))],
+    ));
+    table.0[line][1] = slot::pages(PAGES, slots, 1, 0, 0);
+    assert_eq!(table.says("2001:db8:1:10::1"), 6);
+    assert_eq!(table.says("2001:db8:1:10::2"), 5);
+    assert_eq!(table.says("2001:db8:1:20::2"), 4);
+}
+
+#[test]
+fn free_entries_do_not_hide_the_network_of_zeros() {
+    let mut table = Table::new();
+    table.set(FILTER.bit48(0));
+    table.root(root_v6(0), slot::leaf(3));
+    assert_eq!(table.says("::1"), 3);
 }
 
 #[test]
@@ -318,8 +377,7 @@ fn an_index_of_tail_pages_leads_on() {
     let page = table.push(slots(0, &[(0, slot::pages(PAGES, page, 1, 0, 0))]));
     let page = table.push(slots(0, &[(0, slot::pages(PAGES, page, 1, 0, 0))]));
     table.root(
-        ROOT_V6,
-        0x2001,
+        root_v6(0x2001),
         slot::pages(PAGES, page, 1, 0, 0) | slot::WIDE,
     );
     assert_eq!(table.says("2001:0:0:1:7fff:ffff:ffff:ffff"), 1);
@@ -374,11 +432,11 @@ proptest! {
         let asked = Cell::new(0);
         let random = Random { seed, lines, asked: &asked };
         lookup(&random, &Address::from_v6(octets));
-        // Root, header, two bits of the filter, fans, pages, the tree.
-        prop_assert!(asked.get() <= 4 + LEVELS_V6 + PAGE_DEPTH * (LEVELS_V6 + 1) + HALF_DEPTH);
+        // Header, two bits of the filter, shortcuts, root, fans, pages, the tree.
+        prop_assert!(asked.get() <= 5 + LEVELS_V6 + PAGE_DEPTH * (LEVELS_V6 + 1) + HALF_DEPTH);
         asked.set(0);
         lookup(&random, &Address::from_v4(v4));
-        prop_assert!(asked.get() <= 2 + PAGE_DEPTH);
+        prop_assert!(asked.get() <= 1 + PAGE_DEPTH);
     }
 
     #[test]
@@ -402,7 +460,7 @@ proptest! {
         };
         let mut table = Table::new();
         let page = table.push(runs(base, &entries));
-        table.root(ROOT_V6, 0xfe80, slot::pages(RUNS, page, 1, 0, 0) | slot::WIDE);
+        table.root(root_v6(0xfe80), slot::pages(RUNS, page, 1, 0, 0) | slot::WIDE);
         let near = keys.keys().flat_map(|key| [key.wrapping_sub(1), *key, key.wrapping_add(1)]);
         for key in near.chain(probes).chain([0, 0xffff]) {
             let wanted = match entries.iter().rev().find(|entry| entry.0 <= key) {
@@ -423,7 +481,7 @@ proptest! {
 fn shared_words_read_like_others() {
     use core::sync::atomic::AtomicU64;
     let mut table = Table::new();
-    table.root(ROOT_V6, 0x2001, slot::leaf(4) | slot::WIDE);
+    table.root(root_v6(0x2001), slot::leaf(4) | slot::WIDE);
     let shared: Box<[AtomicU64]> = table
         .0
         .iter()

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bot_common::{
     address::Address,
-    table::{BLOCKS, LINE_WORDS, MAGIC, ROOT_V4, ROOT_V6, slot},
+    table::{BLOCKS, LINE_WORDS, MAGIC, root_v4, root_v6, slot},
 };
 use proptest::prelude::*;
 
@@ -36,6 +36,7 @@ proptest! {
         memory[0].store(MAGIC, Ordering::Relaxed);
         memory[1].store(slot::at(BLOCKS) | 9, Ordering::Relaxed);
         memory[3].store(slot::at(BLOCKS) | 9, Ordering::Relaxed);
+        memory[5].store(slot::at(BLOCKS) | 1, Ordering::Relaxed);
         let view = View::new(memory.as_slice()).unwrap();
         view.lookup(&Address::from_v6(octets));
         let ranges = view.ranges();
@@ -76,18 +77,17 @@ fn memory_that_begins_otherwise_is_no_table() {
 fn blocks_that_overlap_are_not_adopted() {
     let table = table(&paint(&[("192.0.2.1".parse().unwrap(), 1)]), 10);
     let words: &[AtomicU64] = table.memory();
-    let place =
-        |root: u32, index: u32| (root + index / 8) as usize * LINE_WORDS + index as usize % 8;
-    let page = words[place(ROOT_V4, 0xc000)].load(Ordering::Relaxed);
+    let place = |(line, word): (u32, usize)| line as usize * LINE_WORDS + word;
+    let page = words[place(root_v4(0xc000))].load(Ordering::Relaxed);
     assert!(Table::adopt(words).is_ok());
-    words[place(ROOT_V6, 0x2001)].store(page, Ordering::Relaxed);
+    words[place(root_v6(0x2001))].store(page, Ordering::Relaxed);
     assert_eq!(Table::adopt(words).unwrap_err(), Damaged::Blocks);
-    words[place(ROOT_V6, 0x2001)].store(
+    words[place(root_v6(0x2001))].store(
         slot::pages(slot::RUNS, BLOCKS - 1, 1, 0, 0),
         Ordering::Relaxed,
     );
     assert_eq!(Table::adopt(words).unwrap_err(), Damaged::Blocks);
-    words[place(ROOT_V6, 0x2001)]
+    words[place(root_v6(0x2001))]
         .store(slot::pages(slot::RUNS, 1 << 23, 1, 0, 0), Ordering::Relaxed);
     assert_eq!(Table::adopt(words).unwrap_err(), Damaged::Blocks);
 }
