@@ -5,6 +5,7 @@
 //! last answer, so lookups cannot overlap and what is measured is latency, as a packet sees it. The
 //! same walk without a lookup is what the measuring side subtracts.
 #![cfg_attr(target_arch = "bpf", no_std, no_main)]
+#![cfg_attr(target_arch = "bpf", feature(asm_experimental_arch))]
 #![allow(
     unsafe_code,
     reason = "map values are raw pointers on this side, and bpf_loop takes its state as one"
