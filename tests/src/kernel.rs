@@ -441,6 +441,11 @@ impl Bare {
     }
 }
 
+/// Whether this is one of the machines that `cargo xtask vm` emulates: everything takes long.
+pub fn is_emulated() -> bool {
+    std::env::var_os("BOT_VM").is_some()
+}
+
 /// `CLOCK_BOOTTIME`, nanoseconds.
 pub fn now() -> u64 {
     let text = fs::read_to_string("/proc/uptime").expect("uptime");

@@ -22,6 +22,7 @@ use bot_common::abi::{
 use bot_tests::{
     bpffs::{BpfFs, SMALL_TABLES},
     flatten::flatten,
+    kernel,
     netns::{Ends, Namespace, veth},
     privilege,
 };
@@ -133,7 +134,7 @@ fn has_vlan_devices() -> bool {
         .output();
     let made = made.is_ok_and(|output| output.status.success());
     assert!(
-        made || std::env::var_os("BOT_VM").is_none(),
+        made || !kernel::is_emulated(),
         "the emulated kernel has no VLAN devices"
     );
     if !made {

@@ -53,14 +53,19 @@ pub(crate) fn trie(latency: &Latency, family: Family, entries: &[Entry]) -> Fill
     }
 }
 
+/// The last 32 bits of a mapped address.
+fn v4(number: u128) -> u32 {
+    (number & u128::from(u32::MAX)) as u32
+}
+
 pub(crate) fn ranges(family: Family, entries: &[Entry]) -> Ranges {
     let mut ranges = Ranges::default();
     for (first, last, id) in lists::flatten(entries) {
         let id = VerdictId::new(id).expect("an id");
         match family {
             Family::V4 => ranges.v4.push(Range {
-                first: u32::try_from(first).expect("IPv4"),
-                last: u32::try_from(last).expect("IPv4"),
+                first: v4(first),
+                last: v4(last),
                 id,
             }),
             Family::V6 => ranges.v6.push(Range { first, last, id }),

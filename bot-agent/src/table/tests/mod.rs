@@ -1,6 +1,5 @@
 //! Whole tables: what goes in comes out, by lookup, by reading back and after changes.
 
-mod concurrent;
 mod damaged;
 mod in_place;
 mod publish;
