@@ -32,10 +32,10 @@ pub(super) fn wanted(ranges: &[Range<u128>]) -> u64 {
     count
 }
 
-/// Lines for so many shortcuts. Of 2.5 for a line one in 15 finds no room, which costs it time only.
+/// Lines for so many shortcuts: 64 MiB at most. Of three for a line one in ten finds no room, which
+/// costs it time only.
 pub(super) fn lines_for(shortcuts: u64) -> u32 {
-    let lines = (shortcuts * 2).div_ceil(5).clamp(1, 1 << 20);
-    // At most 64 MiB.
+    let lines = shortcuts.div_ceil(3).clamp(1, 1 << 20);
     u32::try_from(lines).unwrap_or(1)
 }
 
