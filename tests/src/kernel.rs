@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     fs,
-    sync::atomic::{AtomicBool, Ordering},
+    sync::atomic::{AtomicU32, Ordering},
     thread,
     time::Duration,
 };
@@ -210,35 +210,34 @@ impl Kernel {
         self.writer().swap(ranges);
     }
 
-    /// Runs `frame` at least so many times on one CPU while `write` runs again and again on another.
-    /// Returns how often that was.
+    /// Runs `frame` at least so many times on one CPU, while `write` runs at least so many times on
+    /// another.
     pub fn race(
         &mut self,
         frame: &[u8],
-        times: u32,
+        (times, writes): (u32, u32),
         mut write: impl FnMut(&mut Writer<'_>),
-    ) -> u64 {
+    ) {
         let program = program(&self.ebpf, Entry::Frags);
         let mut writer = Writer {
             outer: &mut self.outer,
             table: &mut self.table,
         };
-        let running = AtomicBool::new(true);
+        let written = AtomicU32::new(0);
         thread::scope(|scope| {
             let reader = scope.spawn(|| {
-                for _ in 0..times.div_ceil(BATCH) {
+                let mut batches = 0;
+                while batches < times.div_ceil(BATCH) || written.load(Ordering::Relaxed) < writes {
                     time(program, frame, BATCH);
+                    batches += 1;
                 }
-                running.store(false, Ordering::Relaxed);
             });
-            let mut count = 0;
-            while running.load(Ordering::Relaxed) && !reader.is_finished() {
+            while !reader.is_finished() {
                 write(&mut writer);
-                count += 1;
+                written.fetch_add(1, Ordering::Relaxed);
             }
             reader.join().expect("the packets run");
-            count
-        })
+        });
     }
 
     fn writer(&mut self) -> Writer<'_> {

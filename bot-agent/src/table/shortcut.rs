@@ -85,7 +85,7 @@ pub(super) fn entries<L: Lines + Copy>(
 
 impl Known {
     /// What the shortcuts of a table say that somebody else has made.
-    pub(super) fn read(lines: impl Lines, shortcuts: Shortcuts) -> Self {
+    pub(super) fn read(lines: &impl Lines, shortcuts: Shortcuts) -> Self {
         let mut known = Vec::new();
         for line in (0..shortcuts.count).filter_map(|nth| lines.line(shortcuts.line + nth)) {
             for entry in 0..SHORTCUTS {

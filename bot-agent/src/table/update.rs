@@ -78,7 +78,7 @@ impl<M: AsRef<[AtomicU64]>> Table<M> {
         blocks.extend(hashes.blocks());
         Walk::new(words, total).all_blocks(&mut |line, count| blocks.push((line, count)));
         let lines = Memory::of(blocks, total).ok_or(Damaged::Blocks)?;
-        let known = Known::read(words, hashes.shortcuts);
+        let known = Known::read(&words, hashes.shortcuts);
         Ok(Self {
             memory,
             lines,

@@ -31,7 +31,14 @@ use crate::tally::Tally;
 use crate::workspace::{Profile, Workspace};
 
 /// Test targets of the crate `bot-tests` that run there; those that exist.
-const TESTS: [&str; 6] = ["generations", "hellos", "verdicts", "verifier", "vlan", "walk"];
+const TESTS: [&str; 6] = [
+    "generations",
+    "hellos",
+    "verdicts",
+    "verifier",
+    "vlan",
+    "walk",
+];
 
 /// A whole machine, from power-on to power-off.
 const LIMIT: Duration = Duration::from_mins(20);
