@@ -215,7 +215,7 @@ impl Kernel {
     pub fn race(
         &mut self,
         frame: &[u8],
-        (times, writes): (u32, u32),
+        (times, changes): (u32, u32),
         mut write: impl FnMut(&mut Writer<'_>),
     ) {
         let program = program(&self.ebpf, Entry::Frags);
@@ -227,7 +227,7 @@ impl Kernel {
         thread::scope(|scope| {
             let reader = scope.spawn(|| {
                 let mut batches = 0;
-                while batches < times.div_ceil(BATCH) || written.load(Ordering::Relaxed) < writes {
+                while batches < times.div_ceil(BATCH) || written.load(Ordering::Relaxed) < changes {
                     time(program, frame, BATCH);
                     batches += 1;
                 }
