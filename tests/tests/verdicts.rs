@@ -375,8 +375,8 @@ fn an_expired_rule_uncovers_what_lies_beneath() {
     let mut kernel = kernel!();
     let beneath = kernel.rule("198.51.100.0/24", BLOCK);
     // A temporary allow over a block, and a temporary block over nothing.
-    let patience = Duration::from_millis(if kernel::is_emulated() { 15_000 } else { 300 });
-    let soon = kernel::now() + patience.as_nanos() as u64;
+    let millis = if kernel::is_emulated() { 15_000 } else { 300 };
+    let soon = kernel::now() + millis * 1_000_000;
     kernel.rule(
         "198.51.100.7/32",
         Verdict {
@@ -400,7 +400,7 @@ fn an_expired_rule_uncovers_what_lies_beneath() {
         ]
     };
     expect(&kernel, &table(Outcome::Allowed, Outcome::Dropped));
-    thread::sleep(patience);
+    thread::sleep(Duration::from_millis(millis));
     expect(&kernel, &table(Outcome::Dropped, Outcome::NoRule));
 }
 
