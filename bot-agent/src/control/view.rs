@@ -320,7 +320,7 @@ pub struct AgentView {
 /// The kernel's table, and how full it is.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct TableView {
-    /// Prefixes that rules and lists name.
+    /// Prefixes that rules and lists name, protection aside.
     pub prefixes: usize,
     /// `[tables] prefixes`.
     pub max_prefixes: usize,

@@ -299,7 +299,7 @@ fn protected(
 pub(super) fn protection_over(rules: &RuleSet, prefix: Prefix) -> Option<&Origin> {
     let mut covering = rules.allows_covering(prefix);
     covering
-        .find(|rule| is_protection(rule))
+        .find(|rule| rule.origin.is_protection())
         .map(|rule| &rule.origin)
 }
 
@@ -308,11 +308,7 @@ pub(super) fn protection_of(rules: &RuleSet, prefix: Prefix) -> impl Iterator<It
     let above = rules.allows_covering(prefix);
     above
         .chain(rules.allows_within(prefix))
-        .filter(|rule| is_protection(rule))
-}
-
-fn is_protection(rule: &Rule) -> bool {
-    matches!(rule.origin, Origin::Protected(_))
+        .filter(|rule| rule.origin.is_protection())
 }
 
 /// As it is shown: the first, in order of prefix.

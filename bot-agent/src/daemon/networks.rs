@@ -12,7 +12,7 @@ use crate::{
     },
     rules::{
         prefix::Prefix,
-        rule::{Draft, Origin, Rule, RuleAction},
+        rule::{Draft, Rule, RuleAction},
         set::RuleSet,
         subject::Subject,
         time::Now,
@@ -166,7 +166,7 @@ pub(super) fn reach(
     let (mut narrow, mut wide) = (Vec::new(), Vec::new());
     for (prefix, at) in rules.by_prefix() {
         let met = at.filter(allows).filter(|_| all.meets(prefix));
-        let protection = |rule: &&Rule| force && matches!(rule.origin, Origin::Protected(_));
+        let protection = |rule: &&Rule| force && rule.origin.is_protection();
         let (taken, left): (Vec<&Rule>, Vec<&Rule>) = met.partition(protection);
         unprotected.extend(taken);
         if !left.is_empty() {

@@ -6,7 +6,10 @@ use super::*;
 use crate::{
     control::protocol::Put,
     daemon::edit,
-    rules::{rule::Scope, time::BootId},
+    rules::{
+        rule::{Origin, Scope},
+        time::BootId,
+    },
 };
 
 /// AS1 has more than a 64th of the addresses there are, and more than a /8.

@@ -15,6 +15,7 @@ use crate::{
     rules::{
         rule::{Origin, Rule, RuleAction},
         set::RuleSet,
+        time::Now,
     },
     stream::Failure as HelloFailure,
     wording::{many, verb},
@@ -46,7 +47,7 @@ impl Daemon {
             mode: self.mode.view(now),
             interfaces: self.interfaces.view(),
             rules: Some(count(self.filter.rules())),
-            table: self.table_view(),
+            table: self.table_view(now),
             lists: self.list_views()?,
             asn: self.databases.get().ok().map(DatabaseView::of),
             counters,
@@ -61,10 +62,10 @@ impl Daemon {
     }
 
     /// How full the kernel's table is.
-    fn table_view(&self) -> Option<TableView> {
+    fn table_view(&self, now: Now) -> Option<TableView> {
         let enforcer = &self.filter.enforcer;
         let usage = enforcer.datapath.usage()?;
-        let (used, limits) = enforcer.used();
+        let (used, limits) = enforcer.used(&self.filter.inputs(), now);
         let bytes = |lines: u32| u64::from(lines) * LINE_BYTES;
         Some(TableView {
             prefixes: used.prefixes,

@@ -17,6 +17,7 @@ mod full;
 mod inputs;
 mod list;
 mod merge;
+mod named;
 mod networks;
 mod precedence;
 mod preview;
@@ -55,6 +56,7 @@ pub use self::{
     full::{Limits, TableFull},
     inputs::Inputs,
     list::{List, ListId, ListKind, Score, Tiers},
+    named::named,
     precedence::{Group, Place, Precedence, Strength},
     preview::{Impact, impact},
     slots::REST,
