@@ -237,6 +237,13 @@ fn rules_about_asns_survive_a_restart_and_a_database_that_is_bad() {
         "{status}"
     );
     assert_eq!(world.list().len(), 2);
+    let listed = world.agent.cli(&["list", "--summary"]);
+    assert!(
+        listed
+            .error_line()
+            .contains("2 rules about ASNs and countries are not in force"),
+        "{listed:?}"
+    );
 
     world.write("asn.csv", RANGES);
     world.agent.cli(&["reload"]).ok();

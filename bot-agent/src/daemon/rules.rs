@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     control::{
+        list::Summary,
         network::{AddressFacts, NetworkFacts, Wanted},
         protocol::{Failure, FailureCode, Import, List, Put, Response, Take},
         view::RuleView,
@@ -84,7 +85,10 @@ impl Daemon {
     /// One page of rules and where to go on, or their numbers.
     pub(super) fn list(&self, list: &List) -> Result<Vec<Response>, Failure> {
         if list.summary {
-            let summary = list.summarize(self.filter.rules());
+            let summary = Summary {
+                differs: self.differs(),
+                ..list.summarize(self.filter.rules())
+            };
             return Ok(vec![Response::Summary(summary)]);
         }
         let now = host::now();
@@ -105,6 +109,7 @@ impl Daemon {
         lines.push(Response::End {
             count: lines.len(),
             next: page.next,
+            differs: self.differs(),
         });
         Ok(lines)
     }

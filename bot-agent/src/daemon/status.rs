@@ -37,6 +37,10 @@ impl Daemon {
         counters.insert("hellos".into(), self.hello_counters());
         let mut notes = lost(&read);
         notes.extend(self.troubles.values().cloned());
+        let is_told = |why: &str| notes.iter().any(|note| note.contains(why));
+        if !self.filter.lag().is_none_or(is_told) {
+            notes.extend(self.differs());
+        }
         Ok(Response::Status(Box::new(Status {
             agent: Some(AgentView {
                 version: env!("CARGO_PKG_VERSION").into(),
@@ -59,6 +63,15 @@ impl Daemon {
             }),
             notes,
         })))
+    }
+
+    /// Why the kernel's table is not what the rules say; nothing: as far as is known, it is.
+    pub(super) fn differs(&self) -> Option<String> {
+        let lag = self.filter.lag();
+        let lag = lag.map(|why| format!("the kernel's table is not what the rules say: {why}"));
+        let idle = self.databases.idle(self.filter.rules());
+        let both: Vec<String> = lag.into_iter().chain(idle).collect();
+        (!both.is_empty()).then(|| both.join("; "))
     }
 
     /// How full the kernel's table is.
