@@ -339,7 +339,10 @@ async fn a_client_may_ask_for_the_pages_itself() {
     let lines: Vec<&str> = answer.lines().collect();
     assert_eq!(lines.len(), 3);
     assert!(lines[0].starts_with("{\"rule\":{\"rule\":3,"));
-    assert_eq!(lines[2], "{\"end\":{\"count\":2,\"next\":4}}");
+    assert_eq!(
+        lines[2],
+        "{\"end\":{\"count\":2,\"next\":4,\"differs\":\"it was refused\"}}"
+    );
 }
 
 #[tokio::test]
