@@ -72,6 +72,11 @@ fn a_listed_source_is_dropped_and_the_list_is_named() {
     assert!(status["lists"][0]["hits"]["packets"].as_u64() > Some(0));
     assert_eq!(status["table"]["repairs"], 0);
 
+    let still = agent.cli(&["unblock", &source]);
+    assert_eq!(still.code, 1, "{still:?}");
+    let said = format!("{source} stays covered by the list bad ({NETWORK})");
+    assert!(still.out.contains(&said), "{still:?}");
+
     // An operator's word beats any list, and the file is followed when it is read again.
     agent.ok(&["allow", &source, "--permanent"]);
     sink.wait_for_more(STRANGER, 50);

@@ -151,8 +151,12 @@ pub struct Still {
     /// The target: a field `prefix`, `asn` or `country`.
     #[serde(flatten, with = "subject::field")]
     pub subject: Subject,
-    /// The rule that covers it.
-    pub by: RuleView,
+    /// The rule that covers it, unless it is a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<RuleView>,
+    /// The entry of a list that covers it, where no rule decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<ListedView>,
 }
 
 /// What happens to packets now.

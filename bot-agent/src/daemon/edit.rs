@@ -6,12 +6,15 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::networks::{self, Network, networks};
+use super::{
+    networks::{self, Network, networks},
+    still::still,
+};
 use crate::{
     asn::Database,
     control::{
         protocol::{Failure, FailureCode, Put, Take},
-        view::{Changed, RuleView, SHOWN_RULES, Still, Taken},
+        view::{Changed, RuleView, SHOWN_RULES, Taken},
     },
     policy::{self, Inputs},
     rules::{
@@ -137,11 +140,12 @@ pub fn put(
 
 /// Rules of operators that go.
 pub fn take(
-    rules: &RuleSet,
+    inputs: &Inputs<'_>,
     action: RuleAction,
     take: &Take,
     now: Now,
 ) -> Result<Edit<Taken>, Failure> {
+    let rules = inputs.rules;
     let subjects = subjects_of(&parse(&take.targets)?);
     let ours = |subject: Subject| {
         let mut about = rules.about(subject);
@@ -159,23 +163,19 @@ pub fn take(
     };
     for subject in subjects {
         let is_unknown = ours(subject).is_none();
-        let by = subject
+        let still = subject
             .prefix()
-            .and_then(|prefix| decisive(rules, prefix, &gone, now))
-            .filter(|by| by.action == action);
-        answer.absent += usize::from(is_unknown && by.is_none());
+            .and_then(|prefix| still(inputs, prefix, action, &gone, now));
+        answer.absent += usize::from(is_unknown && still.is_none());
         let is_full = answer.unknown.len() == NAMED || answer.still.len() == NAMED;
-        answer.cut |= is_full && (is_unknown || by.is_some());
+        answer.cut |= is_full && (is_unknown || still.is_some());
         if answer.cut {
             continue;
         }
         if is_unknown {
             answer.unknown.push(subject);
         }
-        answer.still.extend(by.map(|by| Still {
-            subject,
-            by: RuleView::of(by, now),
-        }));
+        answer.still.extend(still);
     }
     Ok(Edit {
         changes: gone.into_iter().map(RuleChange::Remove).collect(),
@@ -183,21 +183,6 @@ pub fn take(
         removed,
         answer,
     })
-}
-
-/// The rule that decides about all of `prefix`, narrower rules and those that are `gone` aside.
-fn decisive<'a>(
-    rules: &'a RuleSet,
-    prefix: Prefix,
-    gone: &BTreeSet<RuleId>,
-    now: Now,
-) -> Option<&'a Rule> {
-    let explanation = policy::explain(&Inputs::of_rules(rules), prefix.address(), now);
-    let best = explanation.rules().find(|rule| {
-        let wider = rule.subject.prefix();
-        wider.is_some_and(|wider| wider.covers(prefix)) && !gone.contains(&rule.id)
-    })?;
-    rules.get(best.id)
 }
 
 fn parse(words: &[String]) -> Result<Vec<Target>, Failure> {

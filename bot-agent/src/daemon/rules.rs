@@ -67,7 +67,7 @@ impl Daemon {
 
     pub(super) fn take(&mut self, action: RuleAction, take: &Take) -> Result<Response, Failure> {
         let now = host::now();
-        let edit = edit::take(self.filter.rules(), action, take, now)?;
+        let edit = edit::take(&self.filter.inputs(), action, take, now)?;
         if take.dry_run {
             let taken = self.filter.rehearse(edit, now)?;
             return Ok(Response::Taken(Box::new(taken)));

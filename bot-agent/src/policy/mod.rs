@@ -52,7 +52,7 @@ pub use self::{
     compile::{Compiled, Piece, compile, compile_within},
     dictionary::Fresh,
     enforced::{Assigned, Enforced},
-    explain::{Covering, Explanation, Source, explain},
+    explain::{Covering, Explanation, Source, explain, explain_by},
     full::{Limits, TableFull},
     inputs::Inputs,
     list::{List, ListId, ListKind, Score, Tiers},

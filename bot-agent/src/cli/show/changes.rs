@@ -164,11 +164,11 @@ pub(in crate::cli) fn taken(taken: &Taken) -> String {
         ));
     }
     for still in taken.still.iter().take(NAMED) {
-        lines.push(format!(
-            "{} stays covered by {}",
-            still.subject,
-            rule(&still.by)
-        ));
+        let by = still.by.as_ref().map(rule);
+        let list = still.list.as_ref();
+        let list = list.map(|entry| format!("the list {} ({})", entry.list, entry.prefix));
+        let what = by.or(list).unwrap_or_default();
+        lines.push(format!("{} stays covered by {what}", still.subject));
     }
     if taken.still.len() > NAMED {
         let more = many_of(taken.still.len() - NAMED, "more target");
