@@ -76,10 +76,13 @@ pub struct Changed {
     pub replaced: usize,
     /// Addresses they cover together.
     pub addresses: u128,
-    /// Of those: exempt by allow rules and protection.
+    /// Of those: exempt by allow rules, protection and, of ASNs and countries, allow lists.
     pub exempt: u128,
     /// What exempts them.
     pub exempt_by: Vec<RuleView>,
+    /// Allow lists that exempt some of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exempt_by_lists: Vec<ExemptingList>,
     /// Protected addresses that stop being protected (`force`).
     pub protected: Vec<RuleView>,
     /// The rules, the first 100.
@@ -90,6 +93,15 @@ pub struct Changed {
     /// What else to know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// An allow list that takes addresses off a block.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ExemptingList {
+    /// Its name.
+    pub list: String,
+    /// Entries with addresses of the block.
+    pub entries: usize,
 }
 
 /// What became of rules that were imported, or would.

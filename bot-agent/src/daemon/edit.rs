@@ -69,13 +69,14 @@ pub fn taken_back(undo: &Undo) -> Vec<Change> {
 /// New rules of operators. ASNs and countries need the `database`; where there is none, it is said
 /// why. A block of single addresses lasts `default` unless the request says.
 pub fn put(
-    rules: &RuleSet,
+    inputs: &Inputs<'_>,
     database: Result<&Database, &str>,
     action: RuleAction,
     put: &Put,
     default: Duration,
     now: Now,
 ) -> Result<Edit<Changed>, Failure> {
+    let rules = inputs.rules;
     let targets = parse(&put.targets)?;
     for target in &targets {
         target
@@ -118,7 +119,7 @@ pub fn put(
         added.push(rule.id);
         changes.push(RuleChange::Insert(Arc::new(rule)));
     }
-    let mut answer = reach(rules, action, (&prefixes, &networks), put.force, now);
+    let mut answer = reach(inputs, action, (&prefixes, &networks), put.force, now);
     answer.dry_run = put.dry_run;
     answer.added = added.len() - replaced;
     answer.replaced = replaced;
@@ -306,7 +307,7 @@ pub(super) fn protection_lost(rules: &RuleSet, ids: BTreeSet<RuleId>, now: Now) 
 
 /// How many addresses are meant, and which of them stay exempt.
 fn reach(
-    rules: &RuleSet,
+    inputs: &Inputs<'_>,
     action: RuleAction,
     (prefixes, networks): (&BTreeSet<Prefix>, &[Network<'_>]),
     force: bool,
@@ -319,7 +320,7 @@ fn reach(
                 addresses: networks::addresses(&disjoint, networks),
                 ..Changed::default()
             },
-            RuleAction::Block => networks::reach(rules, &disjoint, networks, force, now),
+            RuleAction::Block => networks::reach(inputs, &disjoint, networks, force, now),
         };
     }
     if action == RuleAction::Allow {
@@ -329,7 +330,7 @@ fn reach(
             ..Changed::default()
         };
     }
-    let impact = policy::impact(rules, &disjoint, force, now);
+    let impact = policy::impact(inputs.rules, &disjoint, force, now);
     let exempt_by = impact.exemptions.iter().take(SHOWN_RULES);
     Changed {
         addresses: impact.addresses,

@@ -41,7 +41,7 @@ fn permanent(targets: &[&str]) -> Put {
 
 fn block(rules: &RuleSet, request: &Put) -> Result<Edit<Changed>, Failure> {
     put(
-        rules,
+        &Inputs::of_rules(rules),
         Err("none"),
         RuleAction::Block,
         request,
@@ -111,7 +111,7 @@ fn single_addresses_have_a_default_end_and_networks_have_none() {
 #[test]
 fn an_exemption_has_no_default_end() {
     let failure = put(
-        &RuleSet::default(),
+        &Inputs::of_rules(&RuleSet::default()),
         Err("none"),
         RuleAction::Allow,
         &request(&["192.0.2.7"]),
@@ -342,7 +342,7 @@ fn an_exempt_address_does_not_stay_blocked() {
     let rules = blocked(&RuleSet::default(), &permanent(&["10.0.0.0/8"]));
     let allow = permanent(&["10.0.0.7"]);
     let edit = put(
-        &rules,
+        &Inputs::of_rules(&rules),
         Err("none"),
         RuleAction::Allow,
         &allow,

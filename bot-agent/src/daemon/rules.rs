@@ -23,7 +23,7 @@ impl Daemon {
     pub(super) fn put(&mut self, action: RuleAction, put: &Put) -> Result<Response, Failure> {
         let now = host::now();
         let edit = edit::put(
-            self.filter.rules(),
+            &self.filter.inputs(),
             self.databases.get(),
             action,
             put,
