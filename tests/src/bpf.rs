@@ -1,5 +1,6 @@
-//! A longest-prefix trie made and filled by bpf(2) itself, in batches: what any loader can do best.
-#![allow(unsafe_code, reason = "bpf(2) has no safe wrapper for batches")]
+//! Maps by bpf(2) itself: a longest-prefix trie, filled in batches as any loader can do best, and maps
+//! that refuse what is written.
+#![allow(unsafe_code, reason = "bpf(2) has no safe wrapper for these")]
 
 use std::{
     fs, io,
@@ -11,6 +12,7 @@ use nix::libc;
 use crate::lists::Entry;
 
 const MAP_CREATE: libc::c_long = 0;
+const MAP_FREEZE: libc::c_long = 22;
 const MAP_UPDATE_BATCH: libc::c_long = 26;
 const TYPE_LPM_TRIE: u32 = 11;
 const NO_PREALLOC: u32 = 1;
@@ -102,6 +104,25 @@ fn update(map: BorrowedFd<'_>, keys: &[u8], values: &[u32]) -> io::Result<()> {
         libc::syscall(
             libc::SYS_bpf,
             MAP_UPDATE_BATCH,
+            &raw const attr,
+            size_of_val(&attr),
+        )
+    };
+    if done < 0 {
+        return Err(io::Error::last_os_error());
+    }
+    Ok(())
+}
+
+/// Has the kernel refuse from now on what any process writes into a map. Programs go on.
+pub fn freeze(map: impl AsFd) -> io::Result<()> {
+    // The head of `union bpf_attr` for this command is the descriptor.
+    let attr = map.as_fd().as_raw_fd();
+    // SAFETY: the attribute is what the command reads, of the size that is said.
+    let done = unsafe {
+        libc::syscall(
+            libc::SYS_bpf,
+            MAP_FREEZE,
             &raw const attr,
             size_of_val(&attr),
         )

@@ -72,6 +72,11 @@ fn a_listed_source_is_dropped_and_the_list_is_named() {
     assert!(status["lists"][0]["hits"]["packets"].as_u64() > Some(0));
     assert_eq!(status["table"]["repairs"], 0);
 
+    let still = agent.cli(&["unblock", &source]);
+    assert_eq!(still.code, 1, "{still:?}");
+    let said = format!("{source} stays covered by the list bad ({NETWORK})");
+    assert!(still.out.contains(&said), "{still:?}");
+
     // An operator's word beats any list, and the file is followed when it is read again.
     agent.ok(&["allow", &source, "--permanent"]);
     sink.wait_for_more(STRANGER, 50);
@@ -146,6 +151,43 @@ fn a_difference_between_the_rules_and_the_kernel_is_mended_and_counted() {
     }
     assert_eq!(agent.cli(&["check", &source]).code, 1);
     assert_eq!(agent.json(&["status"])["table"]["repairs"], 1);
+}
+
+#[test]
+fn a_list_of_as_many_prefixes_as_the_table_holds_fits_and_no_rule_more() {
+    if !is_root("a_list_of_as_many_prefixes_as_the_table_holds_fits") {
+        return;
+    }
+    const ALL: u32 = 1024;
+    let lab = Lab::new("exact");
+    let mut agent = Resident::new(&lab.host, "");
+    let file = agent.path("list.txt");
+    let hosts = (0..ALL).map(|n| Ipv4Addr::from(0x0b00_0000 + 2 * n));
+    let lines: Vec<String> = hosts.map(|host| host.to_string()).collect();
+    fs::write(&file, lines.join("\n")).unwrap();
+    agent.configure(&format!(
+        "[tables]\nprefixes = {ALL}\n[[list]]\nname = \"full\"\nfile = \"{}\"\naction = \"block\"\n",
+        file.display()
+    ));
+    agent.start(&["-i", IFACE]);
+    let status = agent.json(&["status"]);
+    assert!(status["rules"]["protected"].as_u64() > Some(0), "{status}");
+    assert_eq!(status["notes"].as_array().map(Vec::len), Some(0));
+    assert_eq!(status["table"]["prefixes"], ALL);
+    assert_eq!(agent.cli(&["check", "11.0.0.2"]).code, 1);
+
+    // A prefix that is named already takes no place, another one has none.
+    agent.ok(&["block", "11.0.0.2"]);
+    let refused = agent.cli(&["block", "11.0.0.3"]).fails(2);
+    assert!(
+        refused.contains("name 1025 prefixes, the table holds 1024"),
+        "{refused}"
+    );
+    assert_eq!(agent.json(&["status"])["table"]["prefixes"], ALL);
+    fs::write(&file, "11.0.0.0\n").unwrap();
+    agent.ok(&["reload"]);
+    agent.ok(&["block", "11.0.0.3"]);
+    assert_eq!(agent.json(&["status"])["table"]["prefixes"], 3);
 }
 
 #[test]

@@ -11,8 +11,11 @@ use std::{
     process::{Command, Stdio},
 };
 
+use aya::maps::MapData;
+use bot_common::abi::names::{LAYOUT_VERSION, MAP_VERDICTS};
 use bot_tests::{
     agent::Ran,
+    bpf,
     lab::{IFACE, Lab},
     netns::Namespace,
     privilege::is_root,
@@ -136,6 +139,50 @@ fn a_list_of_several_pages_is_whole() {
     let mut child = list.stdout(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     assert!(child.wait().unwrap().success());
+}
+
+#[test]
+fn a_list_says_so_when_the_kernel_does_not_have_what_it_shows() {
+    if !is_root("a_list_says_so") {
+        return;
+    }
+    let lab = Lab::new("list-differs");
+    let agent = with_rules(&lab);
+    for options in [&["list"][..], &["list", "--summary"]] {
+        assert_eq!(agent.cli(options).err, "", "all is well");
+    }
+    // The kernel refuses new verdicts, and a new address of the host needs one.
+    let maps = agent.pin_dir().join(format!("v{LAYOUT_VERSION}/maps"));
+    let verdicts = MapData::from_pin(maps.join(MAP_VERDICTS)).unwrap();
+    bpf::freeze(verdicts.fd()).unwrap();
+    lab.host
+        .ip(&["addr", "add", "192.0.2.201/32", "dev", IFACE]);
+    agent.event("an error", |event| event["event"] == "error");
+
+    const SAID: &str = "the kernel's table is not what the rules say: the kernel refused (";
+    for options in [
+        &["list"][..],
+        &["list", "--summary"],
+        &["list", "-o", "raw"],
+    ] {
+        let ran = agent.cli(options);
+        let said = ran.error_line();
+        assert!(said.starts_with(&format!("bot-agent: {SAID}")), "{said}");
+        assert_eq!(ran.code, 0);
+    }
+    let ran = agent.cli(&["list", "-o", "json"]);
+    let note: Value = serde_json::from_str(ran.error_line()).unwrap();
+    assert!(note["note"].as_str().unwrap().starts_with(SAID), "{note}");
+    let summary = agent.cli(&["list", "--summary", "-o", "json"]).json();
+    assert!(
+        summary["differs"].as_str().unwrap().starts_with(SAID),
+        "{summary}"
+    );
+    let status = agent.json(&["status"]);
+    assert!(
+        status["notes"].to_string().contains("the kernel refused ("),
+        "{status}"
+    );
 }
 
 #[test]

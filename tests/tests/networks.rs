@@ -128,6 +128,18 @@ fn an_asn_is_previewed_blocked_listed_and_taken_back() {
     let shown = agent.cli(&["asn", "show", "AS64501"]).ok();
     assert!(shown.contains("block AS64501 (services), for "), "{shown}");
 
+    // An address whose own rule goes stays covered by that of its AS, with and without a rule of its own.
+    agent.cli(&["block", "203.0.113.2"]).ok();
+    for _ in 0..2 {
+        let ran = agent.cli(&["unblock", "203.0.113.2"]);
+        assert_eq!(ran.code, 1, "{ran:?}");
+        let said = "203.0.113.2 stays covered by ";
+        assert!(
+            ran.out.contains(said) && ran.out.contains("block AS64501"),
+            "{ran:?}"
+        );
+    }
+
     let list = agent.path("list");
     fs::write(&list, "AS64500 # one\n192.0.2.1\n").unwrap();
     let list = list.to_str().unwrap();
@@ -237,6 +249,13 @@ fn rules_about_asns_survive_a_restart_and_a_database_that_is_bad() {
         "{status}"
     );
     assert_eq!(world.list().len(), 2);
+    let listed = world.agent.cli(&["list", "--summary"]);
+    assert!(
+        listed
+            .error_line()
+            .contains("2 rules about ASNs and countries are not in force"),
+        "{listed:?}"
+    );
 
     world.write("asn.csv", RANGES);
     world.agent.cli(&["reload"]).ok();

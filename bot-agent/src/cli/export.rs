@@ -73,7 +73,8 @@ fn lines(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<()
     each(&mut global.connect()?, list, |rule| {
         serde_json::to_writer(&mut *out, &record(rule))?;
         writeln!(out)
-    })
+    })?;
+    Ok(())
 }
 
 fn sets(global: &Global) -> anyhow::Result<Sets> {

@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use super::{
     global::{Global, Output},
+    offline::note,
     show,
 };
 use crate::{
@@ -22,7 +23,8 @@ use crate::{
 /// List rules
 ///
 /// Rules are written as they come, so a million of them take no memory. A rule that is made while
-/// the list is on its way may come at its end.
+/// the list is on its way may come at its end. When the kernel's table is not what the rules say, a
+/// line on standard error tells so.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "each is a flag of the command line"
@@ -105,20 +107,26 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
         ..List::default()
     };
     let mut client = global.connect()?;
-    if args.summary {
-        summarize(&mut client, list, global.output, out)?;
+    let differs = if args.summary {
+        summarize(&mut client, list, global.output, out)?
     } else {
-        write_rules(&mut client, list, global.output, out)?;
+        write_rules(&mut client, list, global.output, out)?
+    };
+    if let Some(differs) = differs {
+        // Behind the rules, where both go to a terminal.
+        out.flush()?;
+        note(global, &differs)?;
     }
     Ok(ExitCode::Ok)
 }
 
-/// Hands over every rule of a list as it comes.
+/// Hands over every rule of a list as it comes. Returns why the kernel's table is not what the rules
+/// say, if it is not.
 pub(super) fn each(
     client: &mut Client,
     list: List,
     mut rule: impl FnMut(&RuleView) -> io::Result<()>,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<String>> {
     let mut failed = None;
     let end = client.ask(&Request::List(list), |item| {
         if let Response::Rule(view) = item
@@ -132,11 +140,10 @@ pub(super) fn each(
     if let Some(error) = failed {
         return Err(error.into());
     }
-    let end = end?;
-    if !matches!(end, Response::End { .. }) {
-        return Err(client.unexpected(&end).into());
+    match end? {
+        Response::End { differs, .. } => Ok(differs),
+        other => Err(client.unexpected(&other).into()),
     }
-    Ok(())
 }
 
 fn write_rules(
@@ -144,24 +151,24 @@ fn write_rules(
     list: List,
     output: Output,
     out: &mut dyn Write,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<String>> {
     match output {
         Output::Human => {
             let mut table = show::rule_table();
-            each(client, list, |rule| table.row(show::rule_row(rule), out))?;
+            let differs = each(client, list, |rule| table.row(show::rule_row(rule), out))?;
             if table.end(out)? == 0 {
                 writeln!(out, "no rules")?;
             }
+            Ok(differs)
         }
         Output::Json => each(client, list, |rule| {
             serde_json::to_writer(&mut *out, rule)?;
             writeln!(out)
-        })?,
+        }),
         Output::Raw => each(client, list, |rule| {
             writeln!(out, "{}", show::rule_raw(rule))
-        })?,
+        }),
     }
-    Ok(())
 }
 
 fn summarize(
@@ -169,7 +176,7 @@ fn summarize(
     list: List,
     output: Output,
     out: &mut dyn Write,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Option<String>> {
     let answer = client.call(&Request::List(list))?;
     let Response::Summary(summary) = answer else {
         return Err(client.unexpected(&answer).into());
@@ -179,5 +186,5 @@ fn summarize(
         Output::Json => show::json(&summary, out)?,
         Output::Raw => show::summary_raw(&summary, out)?,
     }
-    Ok(())
+    Ok(summary.differs)
 }

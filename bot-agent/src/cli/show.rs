@@ -182,7 +182,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        control::view::{Changed, RuleCounts, Status},
+        control::view::{Changed, ExemptingList, RuleCounts, Status},
         rules::rule::RuleId,
     };
 
@@ -233,7 +233,7 @@ mod tests {
 
     #[test]
     fn the_preview_names_what_stays_exempt() {
-        let preview = preview(&Changed {
+        let preview_of = Changed {
             added: 1,
             addresses: 65_536,
             exempt: 1,
@@ -242,10 +242,26 @@ mod tests {
                 ..view(1, "10.0.0.1")
             }],
             ..Changed::default()
-        });
+        };
+        let said = preview(&preview_of);
         assert_eq!(
-            preview,
+            said,
             "1 rule for 65,536 addresses; 1 of them stays exempt, by 10.0.0.1 (protected (gateway))"
+        );
+        let lists = ["partners", "crawlers"].map(|name| ExemptingList {
+            list: name.into(),
+            entries: 2,
+        });
+        let of_lists = Changed {
+            exempt: 4,
+            exempt_by: Vec::new(),
+            exempt_by_lists: lists.into(),
+            ..preview_of
+        };
+        assert!(
+            preview(&of_lists).ends_with(
+                "4 of them stay exempt, by the list partners (2 prefixes), the list crawlers (2 prefixes)"
+            )
         );
     }
 

@@ -99,6 +99,9 @@ pub struct Summary {
     pub rules: usize,
     /// The same by origin, action and family; kinds without a rule are left out.
     pub counts: Vec<Count>,
+    /// Why the kernel's table is not what the rules say; nothing: it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub differs: Option<String>,
 }
 
 /// Rules of one kind.
@@ -197,6 +200,7 @@ impl List {
         Summary {
             rules: counts.iter().map(|count| count.rules).sum(),
             counts,
+            differs: None,
         }
     }
 }

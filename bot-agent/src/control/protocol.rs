@@ -236,6 +236,9 @@ pub enum Response {
         /// Rules may follow this one: it is the `after` of the next page.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next: Option<RuleId>,
+        /// Of rules: why the kernel's table is not what they say; nothing: it is.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        differs: Option<String>,
     },
     /// The request failed; nothing was changed unless the message says so.
     Error(Failure),
@@ -331,7 +334,11 @@ impl Response {
 
     /// The end of an answer of `count` items.
     pub fn end(count: usize) -> Self {
-        Self::End { count, next: None }
+        Self::End {
+            count,
+            next: None,
+            differs: None,
+        }
     }
 
     /// A failure.
@@ -547,8 +554,17 @@ mod tests {
                 Response::End {
                     count: 1_000,
                     next: Some(RuleId(1_017)),
+                    differs: None,
                 },
                 r#"{"end":{"count":1000,"next":1017}}"#,
+            ),
+            (
+                Response::End {
+                    count: 2,
+                    next: None,
+                    differs: Some("why".into()),
+                },
+                r#"{"end":{"count":2,"differs":"why"}}"#,
             ),
             (
                 Response::Gathered { count: 4_000 },

@@ -268,13 +268,23 @@ impl Client {
                 return Err(Closed);
             };
             let end = lines.pop().ok_or(Closed)?;
-            let Response::End { count, next } = end else {
+            let Response::End {
+                count,
+                next,
+                differs,
+            } = end
+            else {
                 return writer.lines(&[end]).await;
             };
             writer.lines(&lines).await?;
             shown += count;
             if next.is_none() {
-                return writer.lines(&[Response::end(shown)]).await;
+                let end = Response::End {
+                    count: shown,
+                    next,
+                    differs,
+                };
+                return writer.lines(&[end]).await;
             }
             list.after = next;
         }

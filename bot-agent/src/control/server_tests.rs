@@ -253,6 +253,7 @@ fn start_with_rules(mut rules: RuleSet) -> (World, mpsc::UnboundedReceiver<List>
             lines.push(Response::End {
                 count: lines.len(),
                 next: page.next,
+                differs: Some("it was refused".into()),
             });
             drop(call.reply.send(Answer::Lines(lines)));
             asked.send(list).unwrap();
@@ -311,7 +312,12 @@ async fn a_long_list_is_asked_for_in_pages_and_comes_as_one() {
     let (ids, end) = shown.await.unwrap().unwrap();
     // Rules 1, 2 and 3 went when they had been shown; what came meanwhile stands at the end.
     assert_eq!(ids, (1..=3_503).collect::<Vec<_>>());
-    assert_eq!(end, Response::end(3_503));
+    let all = Response::End {
+        count: 3_503,
+        next: None,
+        differs: Some("it was refused".into()),
+    };
+    assert_eq!(end, all);
     let mut pages = Vec::new();
     while let Ok(list) = asked.try_recv() {
         assert_eq!(list.limit, Some(1_000));
@@ -333,7 +339,10 @@ async fn a_client_may_ask_for_the_pages_itself() {
     let lines: Vec<&str> = answer.lines().collect();
     assert_eq!(lines.len(), 3);
     assert!(lines[0].starts_with("{\"rule\":{\"rule\":3,"));
-    assert_eq!(lines[2], "{\"end\":{\"count\":2,\"next\":4}}");
+    assert_eq!(
+        lines[2],
+        "{\"end\":{\"count\":2,\"next\":4,\"differs\":\"it was refused\"}}"
+    );
 }
 
 #[tokio::test]

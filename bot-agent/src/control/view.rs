@@ -76,10 +76,13 @@ pub struct Changed {
     pub replaced: usize,
     /// Addresses they cover together.
     pub addresses: u128,
-    /// Of those: exempt by allow rules and protection.
+    /// Of those: exempt by allow rules, protection and, of ASNs and countries, allow lists.
     pub exempt: u128,
     /// What exempts them.
     pub exempt_by: Vec<RuleView>,
+    /// Allow lists that exempt some of them.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exempt_by_lists: Vec<ExemptingList>,
     /// Protected addresses that stop being protected (`force`).
     pub protected: Vec<RuleView>,
     /// The rules, the first 100.
@@ -90,6 +93,15 @@ pub struct Changed {
     /// What else to know.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub notes: Vec<String>,
+}
+
+/// An allow list that takes addresses off a block.
+#[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
+pub struct ExemptingList {
+    /// Its name.
+    pub list: String,
+    /// Entries with addresses of the block.
+    pub entries: usize,
 }
 
 /// What became of rules that were imported, or would.
@@ -151,8 +163,12 @@ pub struct Still {
     /// The target: a field `prefix`, `asn` or `country`.
     #[serde(flatten, with = "subject::field")]
     pub subject: Subject,
-    /// The rule that covers it.
-    pub by: RuleView,
+    /// The rule that covers it, unless it is a list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<RuleView>,
+    /// The entry of a list that covers it, where no rule decides.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<ListedView>,
 }
 
 /// What happens to packets now.
@@ -320,7 +336,7 @@ pub struct AgentView {
 /// The kernel's table, and how full it is.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 pub struct TableView {
-    /// Prefixes that rules and lists name.
+    /// Prefixes that rules and lists name, protection aside.
     pub prefixes: usize,
     /// `[tables] prefixes`.
     pub max_prefixes: usize,

@@ -82,18 +82,26 @@ impl Databases {
         for source in sources.filter(|source| source.tally.bad > 0) {
             complaints.push(source.to_string());
         }
+        complaints.extend(self.idle(rules));
+        (!complaints.is_empty()).then(|| complaints.join("; "))
+    }
+
+    /// Rules that do nothing because there is no database.
+    pub(super) fn idle(&self, rules: &RuleSet) -> Option<String> {
+        if self.current.is_some() {
+            return None;
+        }
         let idle = rules.by_asn().flat_map(|(_, rules)| rules).count()
             + rules.by_country().flat_map(|(_, rules)| rules).count();
-        if self.current.is_none() && idle > 0 {
-            let why = self.trouble.is_none().then_some(UNCONFIGURED);
-            let why = why.map(|why| format!(": {why}")).unwrap_or_default();
-            complaints.push(format!(
+        let why = self.trouble.is_none().then_some(UNCONFIGURED);
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        (idle > 0).then(|| {
+            format!(
                 "{} about ASNs and countries {} not in force{why}",
                 many_of(idle, "rule"),
                 verb(u128::try_from(idle).unwrap_or(u128::MAX), "is", "are"),
-            ));
-        }
-        (!complaints.is_empty()).then(|| complaints.join("; "))
+            )
+        })
     }
 }
 

@@ -6,12 +6,15 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use super::networks::{self, Network, networks};
+use super::{
+    networks::{self, Network, networks},
+    still::still,
+};
 use crate::{
     asn::Database,
     control::{
         protocol::{Failure, FailureCode, Put, Take},
-        view::{Changed, RuleView, SHOWN_RULES, Still, Taken},
+        view::{Changed, RuleView, SHOWN_RULES, Taken},
     },
     policy::{self, Inputs},
     rules::{
@@ -66,13 +69,14 @@ pub fn taken_back(undo: &Undo) -> Vec<Change> {
 /// New rules of operators. ASNs and countries need the `database`; where there is none, it is said
 /// why. A block of single addresses lasts `default` unless the request says.
 pub fn put(
-    rules: &RuleSet,
+    inputs: &Inputs<'_>,
     database: Result<&Database, &str>,
     action: RuleAction,
     put: &Put,
     default: Duration,
     now: Now,
 ) -> Result<Edit<Changed>, Failure> {
+    let rules = inputs.rules;
     let targets = parse(&put.targets)?;
     for target in &targets {
         target
@@ -115,7 +119,7 @@ pub fn put(
         added.push(rule.id);
         changes.push(RuleChange::Insert(Arc::new(rule)));
     }
-    let mut answer = reach(rules, action, (&prefixes, &networks), put.force, now);
+    let mut answer = reach(inputs, action, (&prefixes, &networks), put.force, now);
     answer.dry_run = put.dry_run;
     answer.added = added.len() - replaced;
     answer.replaced = replaced;
@@ -137,11 +141,12 @@ pub fn put(
 
 /// Rules of operators that go.
 pub fn take(
-    rules: &RuleSet,
+    inputs: &Inputs<'_>,
     action: RuleAction,
     take: &Take,
     now: Now,
 ) -> Result<Edit<Taken>, Failure> {
+    let rules = inputs.rules;
     let subjects = subjects_of(&parse(&take.targets)?);
     let ours = |subject: Subject| {
         let mut about = rules.about(subject);
@@ -159,23 +164,19 @@ pub fn take(
     };
     for subject in subjects {
         let is_unknown = ours(subject).is_none();
-        let by = subject
+        let still = subject
             .prefix()
-            .and_then(|prefix| decisive(rules, prefix, &gone, now))
-            .filter(|by| by.action == action);
-        answer.absent += usize::from(is_unknown && by.is_none());
+            .and_then(|prefix| still(inputs, prefix, action, &gone, now));
+        answer.absent += usize::from(is_unknown && still.is_none());
         let is_full = answer.unknown.len() == NAMED || answer.still.len() == NAMED;
-        answer.cut |= is_full && (is_unknown || by.is_some());
+        answer.cut |= is_full && (is_unknown || still.is_some());
         if answer.cut {
             continue;
         }
         if is_unknown {
             answer.unknown.push(subject);
         }
-        answer.still.extend(by.map(|by| Still {
-            subject,
-            by: RuleView::of(by, now),
-        }));
+        answer.still.extend(still);
     }
     Ok(Edit {
         changes: gone.into_iter().map(RuleChange::Remove).collect(),
@@ -183,21 +184,6 @@ pub fn take(
         removed,
         answer,
     })
-}
-
-/// The rule that decides about all of `prefix`, narrower rules and those that are `gone` aside.
-fn decisive<'a>(
-    rules: &'a RuleSet,
-    prefix: Prefix,
-    gone: &BTreeSet<RuleId>,
-    now: Now,
-) -> Option<&'a Rule> {
-    let explanation = policy::explain(&Inputs::of_rules(rules), prefix.address(), now);
-    let best = explanation.rules().find(|rule| {
-        let wider = rule.subject.prefix();
-        wider.is_some_and(|wider| wider.covers(prefix)) && !gone.contains(&rule.id)
-    })?;
-    rules.get(best.id)
 }
 
 fn parse(words: &[String]) -> Result<Vec<Target>, Failure> {
@@ -299,7 +285,7 @@ fn protected(
 pub(super) fn protection_over(rules: &RuleSet, prefix: Prefix) -> Option<&Origin> {
     let mut covering = rules.allows_covering(prefix);
     covering
-        .find(|rule| is_protection(rule))
+        .find(|rule| rule.origin.is_protection())
         .map(|rule| &rule.origin)
 }
 
@@ -308,11 +294,7 @@ pub(super) fn protection_of(rules: &RuleSet, prefix: Prefix) -> impl Iterator<It
     let above = rules.allows_covering(prefix);
     above
         .chain(rules.allows_within(prefix))
-        .filter(|rule| is_protection(rule))
-}
-
-fn is_protection(rule: &Rule) -> bool {
-    matches!(rule.origin, Origin::Protected(_))
+        .filter(|rule| rule.origin.is_protection())
 }
 
 /// As it is shown: the first, in order of prefix.
@@ -325,7 +307,7 @@ pub(super) fn protection_lost(rules: &RuleSet, ids: BTreeSet<RuleId>, now: Now) 
 
 /// How many addresses are meant, and which of them stay exempt.
 fn reach(
-    rules: &RuleSet,
+    inputs: &Inputs<'_>,
     action: RuleAction,
     (prefixes, networks): (&BTreeSet<Prefix>, &[Network<'_>]),
     force: bool,
@@ -338,7 +320,7 @@ fn reach(
                 addresses: networks::addresses(&disjoint, networks),
                 ..Changed::default()
             },
-            RuleAction::Block => networks::reach(rules, &disjoint, networks, force, now),
+            RuleAction::Block => networks::reach(inputs, &disjoint, networks, force, now),
         };
     }
     if action == RuleAction::Allow {
@@ -348,7 +330,7 @@ fn reach(
             ..Changed::default()
         };
     }
-    let impact = policy::impact(rules, &disjoint, force, now);
+    let impact = policy::impact(inputs.rules, &disjoint, force, now);
     let exempt_by = impact.exemptions.iter().take(SHOWN_RULES);
     Changed {
         addresses: impact.addresses,

@@ -1,7 +1,10 @@
 //! Changes of rules, as an operator meets them.
 
 use super::*;
-use crate::rules::{rule::Scope, time::BootId};
+use crate::{
+    policy::List,
+    rules::{rule::Scope, time::BootId},
+};
 
 const HOUR: Duration = Duration::from_hours(1);
 const DEFAULT: Duration = Duration::from_hours(4);
@@ -38,7 +41,7 @@ fn permanent(targets: &[&str]) -> Put {
 
 fn block(rules: &RuleSet, request: &Put) -> Result<Edit<Changed>, Failure> {
     put(
-        rules,
+        &Inputs::of_rules(rules),
         Err("none"),
         RuleAction::Block,
         request,
@@ -59,13 +62,17 @@ fn blocked(rules: &RuleSet, request: &Put) -> RuleSet {
 }
 
 fn unblock(rules: &RuleSet, targets: &[&str]) -> Edit<Taken> {
+    unblock_beside(&Inputs::of_rules(rules), targets)
+}
+
+fn unblock_beside(inputs: &Inputs<'_>, targets: &[&str]) -> Edit<Taken> {
     let request = Take {
         targets: targets.iter().map(|word| (*word).to_owned()).collect(),
         dry_run: false,
         more: false,
         before: 0,
     };
-    take(rules, RuleAction::Block, &request, now()).unwrap()
+    take(inputs, RuleAction::Block, &request, now()).unwrap()
 }
 
 /// Rules with a protected gateway.
@@ -104,7 +111,7 @@ fn single_addresses_have_a_default_end_and_networks_have_none() {
 #[test]
 fn an_exemption_has_no_default_end() {
     let failure = put(
-        &RuleSet::default(),
+        &Inputs::of_rules(&RuleSet::default()),
         Err("none"),
         RuleAction::Allow,
         &request(&["192.0.2.7"]),
@@ -224,7 +231,8 @@ fn what_stays_blocked_is_said_with_the_reason() {
     let rules = blocked(&rules, &request(&["10.0.0.7"]));
     let edit = unblock(&rules, &["10.0.0.7"]);
     assert_eq!(edit.answer.removed, 1);
-    assert_eq!(edit.answer.still[0].by.reason, "scrapers");
+    let by = edit.answer.still[0].by.as_ref();
+    assert_eq!(by.map(|by| by.reason.as_str()), Some("scrapers"));
     let rules = after(&rules, &edit);
     let edit = unblock(&rules, &["10.0.0.7"]);
     assert_eq!(edit.answer.unknown.len(), 1);
@@ -232,6 +240,74 @@ fn what_stays_blocked_is_said_with_the_reason() {
     let edit = unblock(&rules, &["10.0.0.0/8"]);
     assert_eq!(edit.answer.still, []);
     assert!(after(&rules, &edit).is_empty());
+}
+
+#[test]
+fn what_an_asn_a_country_or_a_list_keeps_blocked_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let (asns, countries) = (folder.path().join("asn"), folder.path().join("countries"));
+    let ranges = "10.0.0.0,10.0.0.127,64500,Example\n10.0.1.0,10.0.1.255,64501,Other\n";
+    std::fs::write(&asns, ranges).unwrap();
+    std::fs::write(&countries, "10.0.0.64,10.0.1.255,DE\n").unwrap();
+    let database = Database::open(&[asns, countries]).unwrap();
+    let listed = |kind, prefix: &str| {
+        let entry = (prefix.parse().unwrap(), policy::Score::MAX);
+        List::new(policy::ListId(1), "bad".into(), kind, [entry])
+    };
+    let blocks = policy::ListKind::Category {
+        action: bot_common::abi::verdict::Action::Drop,
+        scope: Scope::Services,
+        monitor: false,
+    };
+    let still = |subjects: &[&str], list: List, target: &str| {
+        let mut rules = blocked(&RuleSet::default(), &permanent(&[target]));
+        for subject in subjects {
+            let draft = Draft {
+                subject: subject.parse().unwrap(),
+                action: RuleAction::Block,
+                scope: Scope::Services,
+                monitor: false,
+                forced: false,
+                deadline: None,
+                reason: String::new(),
+                origin: Origin::Operator,
+            };
+            rules.insert(draft.into_rule(rules.next_id(), now()), now());
+        }
+        let inputs = Inputs {
+            database: Some(&database),
+            lists: &[list],
+            ..Inputs::of_rules(&rules)
+        };
+        let answer = unblock_beside(&inputs, &[target]).answer;
+        assert_eq!((answer.removed, answer.absent), (1, 0));
+        let by = answer
+            .still
+            .first()
+            .map(|still| match (&still.by, &still.list) {
+                (Some(rule), None) => rule.subject.to_string(),
+                (None, Some(entry)) => format!("{} {}", entry.list, entry.prefix),
+                both => panic!("{both:?}"),
+            });
+        by.unwrap_or_default()
+    };
+    let both = ["AS64500", "country:DE"];
+    let elsewhere = || listed(blocks, "192.0.2.0/24");
+    assert_eq!(still(&both, elsewhere(), "10.0.0.1"), "AS64500");
+    assert_eq!(still(&both, elsewhere(), "10.0.0.64"), "AS64500");
+    assert_eq!(still(&both, elsewhere(), "10.0.1.0/24"), "country:DE");
+    assert_eq!(still(&both, elsewhere(), "10.0.2.1"), "");
+    // All of it, or it is not covered; in however many ranges.
+    assert_eq!(still(&both, elsewhere(), "10.0.0.0/25"), "AS64500");
+    assert_eq!(still(&both, elsewhere(), "10.0.0.0/24"), "");
+    // Lists come before networks, and exempt from them.
+    assert_eq!(
+        still(&both, listed(blocks, "10.0.0.0/31"), "10.0.0.1"),
+        "bad 10.0.0.0/31"
+    );
+    assert_eq!(still(&[], listed(blocks, "10.0.0.0/31"), "10.0.0.0/30"), "");
+    let allows = policy::ListKind::Allow;
+    assert_eq!(still(&both, listed(allows, "10.0.0.0/31"), "10.0.0.1"), "");
 }
 
 #[test]
@@ -266,7 +342,7 @@ fn an_exempt_address_does_not_stay_blocked() {
     let rules = blocked(&RuleSet::default(), &permanent(&["10.0.0.0/8"]));
     let allow = permanent(&["10.0.0.7"]);
     let edit = put(
-        &rules,
+        &Inputs::of_rules(&rules),
         Err("none"),
         RuleAction::Allow,
         &allow,

@@ -195,9 +195,13 @@ impl Enforcer {
         std::mem::replace(&mut self.limits.prefixes, prefixes)
     }
 
-    /// What is used of what there is.
-    pub(super) fn used(&self) -> (Limits, Limits) {
-        (self.enforced.used(), self.limits)
+    /// What is used of what there is. The prefixes are counted as for the limit.
+    pub(super) fn used(&self, inputs: &Inputs<'_>, now: Now) -> (Limits, Limits) {
+        let used = Limits {
+            prefixes: policy::named(inputs, now),
+            verdicts: self.enforced.verdicts(),
+        };
+        (used, self.limits)
     }
 
     /// Whom the hits of an id count for.
@@ -259,7 +263,7 @@ impl Enforcer {
         // is counted.
         if let Reach::Prefixes(prefixes) = reach
             && self.datapath.usage().is_some()
-            && inputs.named() <= self.limits.prefixes
+            && inputs.named_at_most() <= self.limits.prefixes
         {
             let regions = prefixes.iter().map(|region| {
                 let compiled = policy::compile_within(inputs, *region, now);

@@ -44,9 +44,17 @@ pub(super) struct Filter {
     rules: RuleSet,
     lists: Vec<List>,
     database: Option<Arc<Database>>,
-    retry_at: Option<u64>,
+    lag: Option<Lag>,
     /// Whether the kernel is kept true already; before [`Self::enforce`] only rules change.
     begun: bool,
+}
+
+/// A kernel that refused: its table is not what the rules say.
+struct Lag {
+    /// Why.
+    why: String,
+    /// When it is asked again.
+    retry_at: u64,
 }
 
 /// What stands behind a verdict.
@@ -72,7 +80,7 @@ impl Filter {
             rules,
             lists: Vec::new(),
             database: None,
-            retry_at: None,
+            lag: None,
             begun: false,
         })
     }
@@ -230,10 +238,15 @@ impl Filter {
 
     /// Asks a kernel that refused again, now and then.
     pub(super) fn retry(&mut self, now: Now) -> Option<Result<(), Failure>> {
-        if self.retry_at.is_none_or(|at| now.boot_ns < at) {
-            return None;
-        }
+        self.lag
+            .as_ref()
+            .filter(|lag| lag.retry_at <= now.boot_ns)?;
         Some(self.enforce_reach(&Reach::Everything, now))
+    }
+
+    /// Why the kernel's table is not what the rules say, while it is not.
+    pub(super) fn lag(&self) -> Option<&str> {
+        self.lag.as_ref().map(|lag| lag.why.as_str())
     }
 
     /// Compares a part of the kernel's tables with the policy, and mends what differs.
@@ -243,7 +256,7 @@ impl Filter {
             .rules
             .next_deadline()
             .is_some_and(|at| at <= now.boot_ns);
-        if ends || !self.begun || self.retry_at.is_some() {
+        if ends || !self.begun || self.lag.is_some() {
             return Ok(());
         }
         let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
@@ -335,10 +348,13 @@ impl Filter {
             .prepare(&inputs, reach, now)
             .and_then(|prepared| enforcer.publish(prepared, &inputs, now));
         match &outcome {
-            Ok(()) if *reach == Reach::Everything => self.retry_at = None,
+            Ok(()) if *reach == Reach::Everything => self.lag = None,
             Ok(()) => {}
             Err(error) => {
-                self.retry_at = Some(now.boot_ns.saturating_add(RETRY_NS));
+                self.lag = Some(Lag {
+                    why: refused(error).message,
+                    retry_at: now.boot_ns.saturating_add(RETRY_NS),
+                });
                 if matches!(error, EnforceError::Table(_)) {
                     // What it took and what not, it must say itself.
                     let read = self.enforcer.read_anew(now);

@@ -26,6 +26,7 @@ mod rules;
 mod sources;
 mod start;
 mod status;
+mod still;
 mod tails;
 mod tick;
 mod wishes;

@@ -8,11 +8,12 @@ use crate::{
     control::{
         network::NetworkView,
         protocol::{Failure, FailureCode},
-        view::{Changed, RuleView, SHOWN_RULES},
+        view::{Changed, ExemptingList, RuleView, SHOWN_RULES},
     },
+    policy::{Inputs, List},
     rules::{
         prefix::Prefix,
-        rule::{Draft, Origin, Rule, RuleAction},
+        rule::{Draft, Rule, RuleAction},
         set::RuleSet,
         subject::Subject,
         time::Now,
@@ -150,23 +151,24 @@ pub(super) fn addresses(prefixes: &[Prefix], networks: &[Network<'_>]) -> u128 {
 }
 
 /// What a block of the prefixes and networks would reach, what exempts from it, and what a forced one
-/// takes the protection from. Rules about networks exempt from one another only, and never from what
-/// is forced.
+/// takes the protection from. Rules about networks and allow lists exempt from blocks of networks
+/// only, and never from what is forced.
 pub(super) fn reach(
-    rules: &RuleSet,
+    inputs: &Inputs<'_>,
     prefixes: &[Prefix],
     networks: &[Network<'_>],
     force: bool,
     now: Now,
 ) -> Changed {
+    let rules = inputs.rules;
     let all = all(prefixes, networks);
     let named = self::all(&[], networks);
     let allows = |rule: &&Rule| rule.action == RuleAction::Allow && rule.is_live(now);
     let (mut exempting, mut unprotected) = (Vec::new(), Vec::new());
-    let (mut narrow, mut wide) = (Vec::new(), Vec::new());
+    let (mut narrow, mut wide, mut listed) = (Vec::new(), Vec::new(), Listed::default());
     for (prefix, at) in rules.by_prefix() {
         let met = at.filter(allows).filter(|_| all.meets(prefix));
-        let protection = |rule: &&Rule| force && matches!(rule.origin, Origin::Protected(_));
+        let protection = |rule: &&Rule| force && rule.origin.is_protection();
         let (taken, left): (Vec<&Rule>, Vec<&Rule>) = met.partition(protection);
         unprotected.extend(taken);
         if !left.is_empty() {
@@ -183,19 +185,52 @@ pub(super) fn reach(
                 exempting.extend(allowing);
             }
         }
+        listed = Listed::meeting(&named, inputs.lists);
     }
     let exempt = all.common(&Spans::of(narrow, []));
-    let exempt = exempt.union(named.common(&Spans::of([], wide)));
+    let wide = named.common(&Spans::of(listed.prefixes, wide));
+    // Where the block names addresses too, what exempts from networks alone does nothing.
+    let hidden = wide.common(&Spans::of(prefixes.iter().copied(), []));
+    let hidden = hidden.addresses() - hidden.common(&exempt).addresses();
+    let exempt = exempt.union(wide).addresses().saturating_sub(hidden);
     let shown = |rules: Vec<&Rule>| {
         let shown = rules.into_iter().take(SHOWN_RULES);
         shown.map(|rule| RuleView::of(rule, now)).collect()
     };
     Changed {
         addresses: all.addresses(),
-        exempt: exempt.addresses(),
+        exempt,
         exempt_by: shown(exempting),
+        exempt_by_lists: listed.lists,
         protected: shown(unprotected),
         ..Changed::default()
+    }
+}
+
+/// Entries of lists that exempt from networks.
+#[derive(Default)]
+struct Listed {
+    prefixes: Vec<Prefix>,
+    lists: Vec<ExemptingList>,
+}
+
+impl Listed {
+    /// Those that have addresses of `named`.
+    fn meeting(named: &Spans, lists: &[List]) -> Self {
+        let mut this = Self::default();
+        let exempting = lists.iter();
+        for list in exempting.filter(|list| list.kind().exempts_from_networks()) {
+            let before = this.prefixes.len();
+            let entries = list.entries().map(|(prefix, _)| prefix);
+            let entries = entries.filter(|prefix| named.meets(*prefix));
+            this.prefixes.extend(entries);
+            let entries = this.prefixes.len() - before;
+            if entries > 0 {
+                let list = list.name().to_string();
+                this.lists.push(ExemptingList { list, entries });
+            }
+        }
+        this
     }
 }
 

@@ -6,7 +6,11 @@ use super::*;
 use crate::{
     control::protocol::Put,
     daemon::edit,
-    rules::{rule::Scope, time::BootId},
+    policy::{ListId, ListKind, Score},
+    rules::{
+        rule::{Origin, Scope},
+        time::BootId,
+    },
 };
 
 /// AS1 has more than a 64th of the addresses there are, and more than a /8.
@@ -22,6 +26,7 @@ const COUNTRIES: &str = "192.0.2.0,192.0.2.127,DE\n198.51.100.0,198.51.100.255,D
 struct World {
     database: Database,
     rules: RuleSet,
+    lists: Vec<List>,
 }
 
 fn now() -> Now {
@@ -57,6 +62,7 @@ impl World {
         Self {
             database,
             rules: RuleSet::default(),
+            lists: Vec::new(),
         }
     }
 
@@ -68,6 +74,14 @@ impl World {
         let rule = draft(subject, RuleAction::Allow, origin);
         let rule = rule.into_rule(self.rules.reserve_id(), now());
         self.rules.insert(rule, now());
+        self
+    }
+
+    fn list(mut self, name: &str, kind: ListKind, prefixes: &[&str]) -> Self {
+        let entry = |text: &&str| (text.parse().unwrap(), Score::MAX);
+        let id = ListId(u32::try_from(self.lists.len()).unwrap());
+        let list = List::new(id, name.into(), kind, prefixes.iter().map(entry));
+        self.lists.push(list);
         self
     }
 
@@ -85,8 +99,12 @@ impl World {
             before: 0,
         };
         let hour = Duration::from_hours(1);
-        edit::put(&self.rules, Ok(&self.database), action, &put, hour, now())
-            .map(|edit| edit.answer)
+        let inputs = Inputs {
+            lists: &self.lists,
+            database: Some(&self.database),
+            ..Inputs::of_rules(&self.rules)
+        };
+        edit::put(&inputs, Ok(&self.database), action, &put, hour, now()).map(|edit| edit.answer)
     }
 
     fn block(&self, targets: &[&str]) -> Changed {
@@ -152,6 +170,36 @@ fn an_allowed_asn_is_subtracted_from_networks_and_from_nothing_else() {
     assert_eq!(names(&changed.exempt_by), ["AS64501"]);
     let mixed = world.block(&["198.51.100.0/24", "AS64500"]);
     assert_eq!(mixed.exempt, 0);
+}
+
+#[test]
+fn allow_lists_are_subtracted_from_networks_and_from_nothing_else() {
+    let blocks = ListKind::Category {
+        action: bot_common::abi::verdict::Action::Drop,
+        scope: Scope::All,
+        monitor: false,
+    };
+    let world = World::new()
+        .allow("192.0.2.1", Origin::Operator)
+        .list("partners", ListKind::Allow, &["192.0.2.0/30", "10.0.0.0/8"])
+        .list(
+            "crawlers",
+            ListKind::VerifiedCrawler,
+            &["192.0.2.2", "203.0.113.8"],
+        )
+        .list("popular", ListKind::Popular, &["192.0.2.64/26"])
+        .list("bad", blocks, &["192.0.2.64/26"]);
+    let changed = world.block(&["AS64500"]);
+    assert_eq!(changed.exempt, 5);
+    let lists = changed.exempt_by_lists.iter();
+    let lists: Vec<_> = lists.map(|of| (of.list.as_str(), of.entries)).collect();
+    assert_eq!(lists, [("partners", 1), ("crawlers", 2)]);
+    // A block of addresses comes before every list, a forced one of a network too.
+    let mixed = world.block(&["AS64500", "192.0.2.0/24"]);
+    assert_eq!(mixed.exempt, 2);
+    assert_eq!(world.block(&["192.0.2.0/24"]).exempt, 1);
+    let forced = world.put(RuleAction::Block, &["AS64500"], true).unwrap();
+    assert_eq!((forced.exempt, forced.exempt_by_lists.len()), (1, 0));
 }
 
 #[test]

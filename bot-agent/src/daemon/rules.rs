@@ -9,6 +9,7 @@ use super::{
 };
 use crate::{
     control::{
+        list::Summary,
         network::{AddressFacts, NetworkFacts, Wanted},
         protocol::{Failure, FailureCode, Import, List, Put, Response, Take},
         view::RuleView,
@@ -22,7 +23,7 @@ impl Daemon {
     pub(super) fn put(&mut self, action: RuleAction, put: &Put) -> Result<Response, Failure> {
         let now = host::now();
         let edit = edit::put(
-            self.filter.rules(),
+            &self.filter.inputs(),
             self.databases.get(),
             action,
             put,
@@ -66,7 +67,7 @@ impl Daemon {
 
     pub(super) fn take(&mut self, action: RuleAction, take: &Take) -> Result<Response, Failure> {
         let now = host::now();
-        let edit = edit::take(self.filter.rules(), action, take, now)?;
+        let edit = edit::take(&self.filter.inputs(), action, take, now)?;
         if take.dry_run {
             let taken = self.filter.rehearse(edit, now)?;
             return Ok(Response::Taken(Box::new(taken)));
@@ -84,7 +85,10 @@ impl Daemon {
     /// One page of rules and where to go on, or their numbers.
     pub(super) fn list(&self, list: &List) -> Result<Vec<Response>, Failure> {
         if list.summary {
-            let summary = list.summarize(self.filter.rules());
+            let summary = Summary {
+                differs: self.differs(),
+                ..list.summarize(self.filter.rules())
+            };
             return Ok(vec![Response::Summary(summary)]);
         }
         let now = host::now();
@@ -105,6 +109,7 @@ impl Daemon {
         lines.push(Response::End {
             count: lines.len(),
             next: page.next,
+            differs: self.differs(),
         });
         Ok(lines)
     }

@@ -15,6 +15,7 @@ use crate::{
     rules::{
         rule::{Origin, Rule, RuleAction},
         set::RuleSet,
+        time::Now,
     },
     stream::Failure as HelloFailure,
     wording::{many, verb},
@@ -36,6 +37,10 @@ impl Daemon {
         counters.insert("hellos".into(), self.hello_counters());
         let mut notes = lost(&read);
         notes.extend(self.troubles.values().cloned());
+        let is_told = |why: &str| notes.iter().any(|note| note.contains(why));
+        if !self.filter.lag().is_none_or(is_told) {
+            notes.extend(self.differs());
+        }
         Ok(Response::Status(Box::new(Status {
             agent: Some(AgentView {
                 version: env!("CARGO_PKG_VERSION").into(),
@@ -46,7 +51,7 @@ impl Daemon {
             mode: self.mode.view(now),
             interfaces: self.interfaces.view(),
             rules: Some(count(self.filter.rules())),
-            table: self.table_view(),
+            table: self.table_view(now),
             lists: self.list_views()?,
             asn: self.databases.get().ok().map(DatabaseView::of),
             counters,
@@ -60,11 +65,20 @@ impl Daemon {
         })))
     }
 
+    /// Why the kernel's table is not what the rules say; nothing: as far as is known, it is.
+    pub(super) fn differs(&self) -> Option<String> {
+        let lag = self.filter.lag();
+        let lag = lag.map(|why| format!("the kernel's table is not what the rules say: {why}"));
+        let idle = self.databases.idle(self.filter.rules());
+        let both: Vec<String> = lag.into_iter().chain(idle).collect();
+        (!both.is_empty()).then(|| both.join("; "))
+    }
+
     /// How full the kernel's table is.
-    fn table_view(&self) -> Option<TableView> {
+    fn table_view(&self, now: Now) -> Option<TableView> {
         let enforcer = &self.filter.enforcer;
         let usage = enforcer.datapath.usage()?;
-        let (used, limits) = enforcer.used();
+        let (used, limits) = enforcer.used(&self.filter.inputs(), now);
         let bytes = |lines: u32| u64::from(lines) * LINE_BYTES;
         Some(TableView {
             prefixes: used.prefixes,

@@ -173,8 +173,7 @@ impl Daemon {
     fn refresh_protected(&mut self) -> Result<(), String> {
         let found = self.finder.find().map_err(|error| error.to_string())?;
         let drafts = wishes::protected(&self.config, found);
-        let ours = |origin: &Origin| matches!(origin, Origin::Protected(_));
-        let (synced, result) = self.filter.sync(ours, drafts, host::now());
+        let (synced, result) = self.filter.sync(Origin::is_protection, drafts, host::now());
         if !self.running {
             // The first look: what every host has is no news.
             return result.map_err(|error| error.to_string());

@@ -13,14 +13,14 @@ use super::{
     inputs::Inputs,
     list::{List, ListKind, Tiers},
     merge::{Part, Rules, Says, Voices, merge},
+    named::{Tally, rules_of},
     networks::{Coming, Networks},
-    precedence::Narrowness,
     states::{Chains, State, States},
     sweep::Sweep,
 };
 use crate::{
     asn::Database,
-    rules::{prefix::Prefix, rule::Rule, set::RuleSet, time::Now},
+    rules::{prefix::Prefix, set::RuleSet, time::Now},
 };
 
 /// Addresses that have one chain.
@@ -43,7 +43,7 @@ pub struct Compiled {
     pub v6: Vec<Piece<u128>>,
     /// The chains of both.
     pub chains: Chains,
-    /// How many different prefixes rules and lists name; `None` for a region.
+    /// How many different prefixes rules and lists name, protection aside; `None` for a region.
     pub prefixes: Option<usize>,
 }
 
@@ -103,7 +103,7 @@ impl<'a> Compilation<'a> {
 
     /// All pieces of a family, and how many prefixes are named in it.
     fn everything<A: Family>(&mut self) -> (Vec<Piece<A>>, usize) {
-        let rules = Rules::new(named(self.rules.iter(), self.now));
+        let rules = Rules::new(rules_of(self.rules.iter(), self.now));
         let lists = self.lists.iter().map(|(list, voices)| {
             let column = A::column(list);
             Part {
@@ -123,7 +123,7 @@ impl<'a> Compilation<'a> {
     /// The pieces of a region.
     fn region<A: Family>(&mut self, region: Prefix, first: A, bits: u8) -> Vec<Piece<A>> {
         let outside = self.covering(region, first, bits);
-        let inside = named(self.rules.within(region), self.now);
+        let inside = rules_of(self.rules.within(region), self.now);
         let inside = inside.filter(|(inner, length, _)| (*inner, *length) != (first, bits));
         let rules = Rules::new(inside);
         let lists = self.lists.iter().map(|(list, voices)| {
@@ -144,7 +144,7 @@ impl<'a> Compilation<'a> {
 
     /// The state of all that covers the whole region.
     fn covering<A: Family>(&mut self, region: Prefix, first: A, bits: u8) -> State {
-        let rules = named::<A>(self.rules.covering(region), self.now);
+        let rules = rules_of::<A>(self.rules.covering(region), self.now);
         let rules: Vec<Candidate> = rules.map(|(.., candidate)| candidate).collect();
         let mut state = self.states.with_rules(States::EMPTY, &rules);
         for (list, voices) in &self.lists {
@@ -166,33 +166,20 @@ fn run<A: Family>(
     rules: &Rules<A>,
     lists: &[Part<'_, A>],
 ) -> (Vec<Piece<A>>, usize) {
-    let (mut named, mut before) = (0, None);
+    let mut tally = Tally::default();
     merge(rules, lists, |next| {
-        named += usize::from(before != Some((next.first, next.bits)));
-        before = Some((next.first, next.bits));
+        tally.add(&next);
         sweep.enter(next.first, next.bits, |states, around| match next.says {
             Says::Rules(rules) => states.with_rules(around, rules),
             Says::Entry(Some(voice)) => states.with_entry(around, voice, next.bits),
             Says::Entry(None) => around,
         });
     });
-    (sweep.finish(), named)
+    (sweep.finish(), tally.prefixes())
 }
 
 fn has_networks(rules: &RuleSet) -> bool {
     rules.by_asn().next().is_some() || rules.by_country().next().is_some()
-}
-
-/// The rules about prefixes of a family that are alive.
-fn named<'a, A: Family>(
-    rules: impl Iterator<Item = &'a Rule>,
-    now: Now,
-) -> impl Iterator<Item = (A, u8, Candidate)> {
-    rules.filter_map(move |rule| {
-        let (first, bits) = rule.subject.prefix().and_then(A::of)?;
-        let candidate = || Candidate::of_rule(rule, Narrowness::prefix(bits), now);
-        rule.is_live(now).then(|| (first, bits, candidate()))
-    })
 }
 
 /// The ways in which a list's entries speak.

@@ -28,8 +28,6 @@ use crate::{
 pub struct Enforced {
     limits: Limits,
     dictionary: Dictionary,
-    /// Prefixes named in the last compilation of everything.
-    prefixes: usize,
     reclaimed: Vec<(VerdictId, Owner)>,
 }
 
@@ -78,7 +76,6 @@ impl Enforced {
         Self {
             limits,
             dictionary,
-            prefixes: 0,
             reclaimed: Vec::new(),
         }
     }
@@ -99,7 +96,6 @@ impl Enforced {
         let assigned = self.assign_somehow(compiled, &hint, now)?;
         self.reclaimed.extend(self.dictionary.slots().reclaimed());
         self.dictionary.slots_mut().keep();
-        self.prefixes = compiled.prefixes.unwrap_or(self.prefixes);
         Ok(assigned)
     }
 
@@ -148,13 +144,9 @@ impl Enforced {
         self.limits.prefixes = prefixes;
     }
 
-    /// Prefixes named in the last compilation of everything, and verdicts in use, for comparison
-    /// with [`Limits`].
-    pub fn used(&self) -> Limits {
-        Limits {
-            prefixes: self.prefixes,
-            verdicts: self.dictionary.slots().live() + 1,
-        }
+    /// Verdicts in use, for comparison with [`Limits::verdicts`].
+    pub fn verdicts(&self) -> usize {
+        self.dictionary.slots().live() + 1
     }
 
     /// As generous with ids as there is room. What was done can be taken back; on an error it is.

@@ -88,6 +88,16 @@ impl Explanation {
 
 /// Explains `address` at `now`.
 pub fn explain(inputs: &Inputs<'_>, address: Address, now: Now) -> Explanation {
+    explain_by(inputs, address, |_| true, now)
+}
+
+/// The same, as if there were only what `counts`.
+pub fn explain_by(
+    inputs: &Inputs<'_>,
+    address: Address,
+    counts: impl Fn(&Source) -> bool,
+    now: Now,
+) -> Explanation {
     let mut found: Vec<(Candidate, Source)> = Vec::new();
     for rule in inputs.rules.covering_address(address) {
         let prefix = rule.subject.prefix().filter(|_| rule.is_live(now));
@@ -122,6 +132,7 @@ pub fn explain(inputs: &Inputs<'_>, address: Address, now: Now) -> Explanation {
             }
         }
     }
+    found.retain(|(_, source)| counts(source));
     found.sort_unstable_by_key(|(candidate, _)| candidate.rank());
     let candidates: Vec<Candidate> = found.iter().map(|(candidate, _)| *candidate).collect();
     let chain = chain(&candidates, now.boot_ns);

@@ -7,7 +7,7 @@ use super::slots::to_index;
 /// How much the kernel's tables hold.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Limits {
-    /// Different prefixes that rules and lists may name.
+    /// Different prefixes that rules and lists may name, protection aside.
     pub prefixes: usize,
     /// Verdict ids, [`VerdictId::NONE`] included; more than 65,536 are not used.
     pub verdicts: usize,

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     asn::Database,
     rules::{
-        rule::{Draft, Rule, RuleId},
+        rule::{Draft, Origin, Rule, RuleAction, RuleId},
         set::RuleSet,
         time::{Deadline, Now},
     },
@@ -46,7 +46,7 @@ fn rules_have_their_own_ids_until_half_are_given_away_and_then_share() {
     let owner = |text| enforced.owner(kernel.id_at(ip(text)));
     assert_eq!(owner("198.51.0.0"), Some(Owner::Rule(RuleId(1))));
     assert_eq!(owner("198.51.0.38"), Some(Owner::Group(Group::Operator)));
-    assert_eq!(enforced.used().verdicts, 1 + 4 + 1);
+    assert_eq!(enforced.verdicts(), 1 + 4 + 1);
 }
 
 #[test]
@@ -106,17 +106,17 @@ fn where_ids_run_short_rules_share_them_and_then_deadlines_are_rounded_farther()
         (expires - at(lives(n)).boot_ns, lives(n) * SECOND)
     };
     let (kernel, enforced) = ids(1000).unwrap();
-    assert_eq!(enforced.used().verdicts, 201, "one for each");
+    assert_eq!(enforced.verdicts(), 201, "one for each");
     assert!((0..200).all(|n| late(&kernel, n).0 * 100 < late(&kernel, n).1));
 
     // Half are own, and the rest is enough for all deadlines of the group.
     let (kernel, enforced) = ids(50).unwrap();
-    assert_eq!(enforced.used().verdicts, 1 + 25 + 20);
+    assert_eq!(enforced.verdicts(), 1 + 25 + 20);
     assert!((0..200).all(|n| late(&kernel, n).0 * 100 < late(&kernel, n).1));
 
     // Half as own ones would leave too few.
     let (kernel, enforced) = ids(24).unwrap();
-    assert_eq!(enforced.used().verdicts, 1 + 20);
+    assert_eq!(enforced.verdicts(), 1 + 20);
     assert!(
         enforced
             .owners()
@@ -125,7 +125,7 @@ fn where_ids_run_short_rules_share_them_and_then_deadlines_are_rounded_farther()
     assert!((0..200).all(|n| late(&kernel, n).0 * 100 < late(&kernel, n).1));
 
     let (kernel, enforced) = ids(18).unwrap();
-    assert!(enforced.used().verdicts <= 18);
+    assert!(enforced.verdicts() <= 18);
     assert!((0..200).all(|n| late(&kernel, n).0 * 16 < late(&kernel, n).1));
     assert!((0..200).any(|n| late(&kernel, n).0 * 100 >= late(&kernel, n).1));
 
@@ -161,7 +161,7 @@ fn a_hundred_thousand_rules_with_their_own_ends_fit_and_stay_as_they_are() {
     enforced.sweep(assigned.ranges.v4.iter().map(|range| range.id), now);
     assert_eq!(assigned.ranges.v6, []);
     // No rule takes more than its share of what is left; most ids are those of single rules.
-    let used = enforced.used().verdicts;
+    let used = enforced.verdicts();
     assert!((32_768..40_000).contains(&used), "{used}");
     // Every tenth rule against its own deadline.
     for rule in rules.iter().step_by(10) {
@@ -240,7 +240,7 @@ fn what_was_given_out_for_nothing_is_free_after_a_sweep() {
         2
     );
     enforced.sweep(kernel.live(), at(1));
-    assert_eq!(enforced.used().verdicts, 1 + 1);
+    assert_eq!(enforced.verdicts(), 1 + 1);
     assert_eq!(
         enforced.owner(kernel.id_at(ip("198.51.0.0"))),
         Some(Owner::Rule(RuleId(1)))
@@ -302,6 +302,36 @@ fn what_the_table_does_not_lead_to_is_free_after_a_restart() {
     assert!(assigned.fresh.iter().filter(|fresh| fresh.reset).count() >= 30);
     assert!(kernel.lookup(ip("192.0.2.6"), at(2)).drops());
     assert!(kernel.lookup(ip("10.0.0.1"), at(2500)).drops());
+}
+
+#[test]
+fn a_list_that_fits_exactly_fits_beside_protected_addresses() {
+    let limits = Limits {
+        prefixes: 2,
+        verdicts: 100,
+    };
+    let gateways = ["10.0.0.1", "10.0.0.254", "fe80::/10"].map(|text| {
+        let (draft, ends) = block(text, None);
+        let draft = Draft {
+            action: RuleAction::Allow,
+            origin: Origin::Protected("gateway".into()),
+            ..draft
+        };
+        (draft, ends)
+    });
+    let rules = rule_set(&gateways, at(0));
+    let room = |lists: &[List]| {
+        let inputs = Inputs {
+            lists,
+            ..Inputs::of_rules(&rules)
+        };
+        assert_eq!(inputs.named_at_most(), lists[0].len());
+        Enforced::empty(limits).assign(&compile(&inputs, at(0)), |_| VerdictId::NONE, at(0))
+    };
+    assert!(room(&[bad(1, &["10.0.0.0/24", "10.0.0.3"])]).is_ok());
+    let error = room(&[bad(1, &["10.0.0.0/24", "10.0.0.3", "10.0.0.1"])]).unwrap_err();
+    let (needed, capacity) = (3, 2);
+    assert_eq!(error, TableFull::Prefixes { needed, capacity });
 }
 
 #[test]

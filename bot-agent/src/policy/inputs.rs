@@ -27,9 +27,11 @@ impl<'a> Inputs<'a> {
         }
     }
 
-    /// How many prefixes they name at most: those that several name are counted for each.
-    pub fn named(&self) -> usize {
+    /// How many prefixes they name at most, protection aside: those that several name are counted for
+    /// each. [`super::named()`] counts exactly, but has to look at all of them.
+    pub fn named_at_most(&self) -> usize {
         let lists: usize = self.lists.iter().map(List::len).sum();
-        lists.saturating_add(self.rules.len())
+        let rules = self.rules.len().saturating_sub(self.rules.protected());
+        lists.saturating_add(rules)
     }
 }

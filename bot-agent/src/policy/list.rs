@@ -95,6 +95,17 @@ impl Score {
     }
 }
 
+impl ListKind {
+    /// Whether its entries exempt from rules about ASNs and countries. No list exempts from an
+    /// operator's block of addresses.
+    pub fn exempts_from_networks(self) -> bool {
+        match self {
+            Self::Allow | Self::VerifiedCrawler => true,
+            Self::Popular | Self::Category { .. } | Self::Score { .. } => false,
+        }
+    }
+}
+
 impl Tiers {
     /// All that scores may lead to.
     pub(super) const ACTIONS: [Action; 5] = [

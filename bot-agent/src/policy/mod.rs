@@ -17,6 +17,7 @@ mod full;
 mod inputs;
 mod list;
 mod merge;
+mod named;
 mod networks;
 mod precedence;
 mod preview;
@@ -51,10 +52,11 @@ pub use self::{
     compile::{Compiled, Piece, compile, compile_within},
     dictionary::Fresh,
     enforced::{Assigned, Enforced},
-    explain::{Covering, Explanation, Source, explain},
+    explain::{Covering, Explanation, Source, explain, explain_by},
     full::{Limits, TableFull},
     inputs::Inputs,
     list::{List, ListId, ListKind, Score, Tiers},
+    named::named,
     precedence::{Group, Place, Precedence, Strength},
     preview::{Impact, impact},
     slots::REST,

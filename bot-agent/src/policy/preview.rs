@@ -1,4 +1,7 @@
-//! Previews: what a block would reach before it is made.
+//! Previews: what a block of addresses would reach before it is made.
+//!
+//! Allow lists are no part of it: they stand below an operator's block of addresses, and take nothing
+//! off it. What they take off blocks of ASNs and countries is counted with those.
 
 use std::collections::BTreeMap;
 

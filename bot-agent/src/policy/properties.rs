@@ -118,6 +118,9 @@ proptest! {
         // And nothing else.
         let everywhere = part.v4.len() + part.v6.len();
         prop_assert_eq!(clipped(&part, region).concat().len(), everywhere);
+        let names = named(&inputs, at(seconds));
+        prop_assert_eq!(whole.prefixes, Some(names));
+        prop_assert!(names <= inputs.named_at_most());
     }
 
     #[test]
@@ -155,7 +158,7 @@ proptest! {
             let again = kernel.enforce(&mut enforced, &compiled, at(seconds)).unwrap();
             prop_assert_eq!(again.fresh, []);
             prop_assert_eq!(again.ranges, first.ranges);
-            let live = enforced.used().verdicts - 1;
+            let live = enforced.verdicts() - 1;
             prop_assert_eq!(live, kernel.reachable().len(), "nothing else is in use");
         }
     }
@@ -201,7 +204,7 @@ proptest! {
             let state = |enforced: &mut Enforced| {
                 let owners: Vec<_> = enforced.owners().collect();
                 let said: Vec<_> = owners.iter().map(|(id, _)| enforced.verdict(*id)).collect();
-                (owners, said, enforced.used(), enforced.take_reclaimed())
+                (owners, said, enforced.verdicts(), enforced.take_reclaimed())
             };
             enforced.take_reclaimed();
             let untouched = state(&mut enforced);

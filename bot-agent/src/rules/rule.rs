@@ -68,6 +68,13 @@ pub enum Origin {
     Learned,
 }
 
+impl Origin {
+    /// Whether the agent itself keeps the address reachable.
+    pub fn is_protection(&self) -> bool {
+        matches!(self, Self::Protected(_))
+    }
+}
+
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

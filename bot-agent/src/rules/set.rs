@@ -28,6 +28,8 @@ pub struct RuleSet {
     allows: Index,
     /// `CLOCK_BOOTTIME` nanoseconds.
     by_deadline: BTreeSet<(u64, RuleId)>,
+    /// How many of `all` are protection: counted along, so that nobody has to look at all rules.
+    protected: usize,
     next: RuleId,
 }
 
@@ -56,6 +58,7 @@ impl Default for RuleSet {
             all: Index::default(),
             allows: Index::default(),
             by_deadline: BTreeSet::new(),
+            protected: 0,
             next: RuleId(1),
         }
     }
@@ -104,6 +107,7 @@ impl RuleSet {
             all,
             allows,
             by_deadline: kept().filter_map(ends).collect(),
+            protected: kept().filter(|rule| rule.origin.is_protection()).count(),
             by_id: kept().map(|rule| (rule.id, Arc::clone(rule))).collect(),
             next: next.max(RuleId(last.map_or(1, |last| last.saturating_add(1)))),
         }
@@ -117,6 +121,11 @@ impl RuleSet {
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.by_id.is_empty()
+    }
+
+    /// How many of them protect addresses; what the host has, nobody asked for.
+    pub fn protected(&self) -> usize {
+        self.protected
     }
 
     /// The rule of an identity.
@@ -236,6 +245,7 @@ impl RuleSet {
         if allows(&rule) {
             self.allows.insert(Arc::clone(&rule));
         }
+        self.protected += usize::from(rule.origin.is_protection());
         self.all.insert(Arc::clone(&rule));
         self.by_id.insert(rule.id, rule);
         replaced
@@ -256,6 +266,7 @@ impl RuleSet {
         if let Some(deadline) = rule.deadline {
             self.by_deadline.remove(&(deadline.boot_ns, id));
         }
+        self.protected -= usize::from(rule.origin.is_protection());
         Some(rule)
     }
 

@@ -75,9 +75,8 @@ fn reload(files: &Files) -> Result<Spent, String> {
     let mut agent = TestAgent::new();
     let list = agent.path("list.txt");
     fs::write(&list, "").map_err(|error| error.to_string())?;
-    // Room for the protected addresses besides.
     agent.configure(&format!(
-        "[tables]\nprefixes = 2000000\n[[list]]\nname = \"bench\"\nfile = \"{}\"\naction = \"block\"\n",
+        "[[list]]\nname = \"bench\"\nfile = \"{}\"\naction = \"block\"\n",
         list.display()
     ));
     agent.start(&lab.host, &["--interface", IFACE]);

@@ -35,7 +35,7 @@ fn preview_of_addresses(changed: &Changed) -> String {
     }
     let stays = verb(changed.exempt, "stays", "stay");
     let exempt = format!("{} of them {stays} exempt", grouped(changed.exempt));
-    format!("{text}; {exempt}{}", named(", by", &changed.exempt_by))
+    format!("{text}; {exempt}{}", exempting(changed))
 }
 
 /// IPv4 addresses and networks of IPv6 tell more than a sum of both.
@@ -78,7 +78,24 @@ fn exempt_of(changed: &Changed) -> String {
         many(changed.addresses, "address"),
         verb(changed.exempt, "stays", "stay")
     );
-    format!("{exempt}{}", named(", by", &changed.exempt_by))
+    format!("{exempt}{}", exempting(changed))
+}
+
+/// What exempts them.
+fn exempting(changed: &Changed) -> String {
+    let lists = changed.exempt_by_lists.iter().map(|exempting| {
+        let prefixes = many_of(exempting.entries, "prefix");
+        format!("the list {} ({prefixes})", exempting.list)
+    });
+    let lists: Vec<String> = lists.collect();
+    if lists.is_empty() {
+        return named(", by", &changed.exempt_by);
+    }
+    let lists = lists.join(", ");
+    if changed.exempt_by.is_empty() {
+        return format!(", by {lists}");
+    }
+    format!("{}, {lists}", named(", by", &changed.exempt_by))
 }
 
 /// What was done.
@@ -164,11 +181,11 @@ pub(in crate::cli) fn taken(taken: &Taken) -> String {
         ));
     }
     for still in taken.still.iter().take(NAMED) {
-        lines.push(format!(
-            "{} stays covered by {}",
-            still.subject,
-            rule(&still.by)
-        ));
+        let by = still.by.as_ref().map(rule);
+        let list = still.list.as_ref();
+        let list = list.map(|entry| format!("the list {} ({})", entry.list, entry.prefix));
+        let what = by.or(list).unwrap_or_default();
+        lines.push(format!("{} stays covered by {what}", still.subject));
     }
     if taken.still.len() > NAMED {
         let more = many_of(taken.still.len() - NAMED, "more target");
