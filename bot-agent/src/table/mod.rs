@@ -4,8 +4,10 @@
 //! else reads it is the caller's business. [`Image`] is a whole table; [`Table`] owns the memory
 //! readers see and changes it region by region; [`View`] reads somebody else's.
 //!
-//! - `page`: entries to pages; `row`: how many pages in a row; `build`: ranges to pages.
-//! - `walk`: pages back to ranges; `memory`: which lines are free; `update`: changes in place.
+//! - `build`: ranges to pages; `row`: how many pages in a row; `page`: entries to a page; `lone`: what
+//!   needs none; `filter`, `shortcut`: what saves lookups time.
+//! - `plan`: what a change in place takes; `memory`: which lines are free; `publish`: the order of stores.
+//! - `walk`: pages back to ranges.
 //!
 //! What holds: lines that readers may come to are not written, with the exception of the single
 //! words that publish (see [`bot_common::table`]), and are not used for anything else before
@@ -15,8 +17,11 @@ mod build;
 mod cell;
 mod filter;
 mod image;
+mod lone;
 mod memory;
 mod page;
+mod plan;
+mod publish;
 mod range;
 mod row;
 mod shared;

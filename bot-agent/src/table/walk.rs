@@ -9,8 +9,9 @@ use bot_common::{
 };
 
 use super::{
-    build::{inside, last_of},
+    build::last_of,
     cell::Cell,
+    lone::inside,
     page::{self, RunPages, Shape, SlotPages, TailPages, Words},
     range::{self, Range, Ranges, Region, cut, low},
     row::{self, Run, Span},
