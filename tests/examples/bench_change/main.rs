@@ -6,6 +6,7 @@
 #![allow(
     clippy::print_stdout,
     clippy::expect_used,
+    clippy::indexing_slicing,
     clippy::cast_precision_loss,
     clippy::panic,
     reason = "a program that prints figures"
@@ -67,8 +68,11 @@ fn main() {
     }
 }
 
-/// What is said of a change: a name, and how to get it, in microseconds.
-const FIGURES: [(&str, fn(&Told) -> f64); 4] = [
+/// How to get a figure of a change, in microseconds.
+type Measure = fn(&Told) -> f64;
+
+/// What is said of a change: a name, and how to get it.
+const FIGURES: [(&str, Measure); 4] = [
     ("waited", |told| told.waited),
     ("worked out", |told| told.worked_out),
     ("stored", |told| told.stored),
