@@ -72,3 +72,23 @@ pub fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     values[values.len() / 2]
 }
+
+/// The value that so many of a hundred do not exceed.
+pub fn percentile(mut values: Vec<f64>, hundredth: usize) -> f64 {
+    values.sort_by(f64::total_cmp);
+    let place = (values.len() * hundredth).div_ceil(100);
+    values[place.saturating_sub(1)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn percentiles_are_values_that_occur() {
+        let values: Vec<f64> = (1..=200).rev().map(f64::from).collect();
+        let of = |hundredth| percentile(values.clone(), hundredth).to_string();
+        assert_eq!([of(50), of(99), of(100)], ["100", "198", "200"]);
+        assert_eq!(percentile(vec![7.0], 99).to_string(), "7");
+    }
+}

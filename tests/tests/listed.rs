@@ -25,6 +25,8 @@ use bot_tests::{
 
 /// A served port.
 const PORT: u16 = 8080;
+/// The fewest prefixes that a table may be limited to.
+const ALL: u32 = 1024;
 
 /// An agent in enforce mode with one list, and the list's file.
 fn with_list<'a>(lab: &'a Lab, action: &str, text: &str) -> (Resident<'a>, std::path::PathBuf) {
@@ -154,11 +156,50 @@ fn a_difference_between_the_rules_and_the_kernel_is_mended_and_counted() {
 }
 
 #[test]
+fn at_level_debug_the_agent_tells_how_long_each_part_of_a_change_took() {
+    if !is_root("at_level_debug_the_agent_tells") {
+        return;
+    }
+    let lab = Lab::new("timing");
+    let mut agent = Resident::new(&lab.host, "[log]\nlevel = \"debug\"\n");
+    agent.start(&["-i", IFACE]);
+    for (command, target) in [("block", "192.0.2.7"), ("unblock", "192.0.2.7")] {
+        agent.ok(&[command, target]);
+    }
+    agent.ok(&["block", "192.0.2.8", "--dry-run"]);
+    let told = || {
+        let lines = agent.log().into_iter();
+        let lines = lines.filter_map(|line| line["message"].as_str().map(str::to_owned));
+        let told = lines.filter(|line| line.starts_with("a change is in force rules=1 "));
+        told.collect::<Vec<_>>()
+    };
+    let begun = Instant::now();
+    while told().len() < 2 {
+        assert!(
+            begun.elapsed() < Duration::from_secs(10),
+            "{:?}",
+            agent.log()
+        );
+        thread::sleep(Duration::from_millis(50));
+    }
+    for line in told() {
+        let part = |name: &str| -> u64 {
+            let value = line.split(' ').find_map(|field| field.strip_prefix(name));
+            value.unwrap().parse().unwrap()
+        };
+        let sum = part("waited_us=") + part("worked_out_us=") + part("published_us=");
+        // Each is cut to whole microseconds.
+        assert!((sum..sum + 3).contains(&part("in_force_us=")), "{line}");
+        assert!(part("stored_us=") > 0, "{line}");
+    }
+    assert_eq!(told().len(), 2, "nothing is in force after a dry run");
+}
+
+#[test]
 fn a_list_of_as_many_prefixes_as_the_table_holds_fits_and_no_rule_more() {
     if !is_root("a_list_of_as_many_prefixes_as_the_table_holds_fits") {
         return;
     }
-    const ALL: u32 = 1024;
     let lab = Lab::new("exact");
     let mut agent = Resident::new(&lab.host, "");
     let file = agent.path("list.txt");

@@ -159,23 +159,23 @@ fn a_list_says_so_when_the_kernel_does_not_have_what_it_shows() {
         .ip(&["addr", "add", "192.0.2.201/32", "dev", IFACE]);
     agent.event("an error", |event| event["event"] == "error");
 
-    const SAID: &str = "the kernel's table is not what the rules say: the kernel refused (";
+    let said = "the kernel's table is not what the rules say: the kernel refused (";
     for options in [
         &["list"][..],
         &["list", "--summary"],
         &["list", "-o", "raw"],
     ] {
         let ran = agent.cli(options);
-        let said = ran.error_line();
-        assert!(said.starts_with(&format!("bot-agent: {SAID}")), "{said}");
+        let line = ran.error_line();
+        assert!(line.starts_with(&format!("bot-agent: {said}")), "{line}");
         assert_eq!(ran.code, 0);
     }
     let ran = agent.cli(&["list", "-o", "json"]);
     let note: Value = serde_json::from_str(ran.error_line()).unwrap();
-    assert!(note["note"].as_str().unwrap().starts_with(SAID), "{note}");
+    assert!(note["note"].as_str().unwrap().starts_with(said), "{note}");
     let summary = agent.cli(&["list", "--summary", "-o", "json"]).json();
     assert!(
-        summary["differs"].as_str().unwrap().starts_with(SAID),
+        summary["differs"].as_str().unwrap().starts_with(said),
         "{summary}"
     );
     let status = agent.json(&["status"]);

@@ -140,10 +140,11 @@ pub(super) fn each(
     if let Some(error) = failed {
         return Err(error.into());
     }
-    match end? {
-        Response::End { differs, .. } => Ok(differs),
-        other => Err(client.unexpected(&other).into()),
+    let end = end?;
+    if let Response::End { differs, .. } = end {
+        return Ok(differs);
     }
+    Err(client.unexpected(&end).into())
 }
 
 fn write_rules(

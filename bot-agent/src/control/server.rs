@@ -10,7 +10,7 @@ use std::{
     os::unix::{fs::PermissionsExt, net::UnixListener as StdListener},
     path::Path,
     sync::Arc,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rustix::{
@@ -49,6 +49,8 @@ pub struct Call {
     pub request: Request,
     /// By whom.
     pub peer: Peer,
+    /// When the end of it was read from the socket.
+    pub read: Instant,
     /// Where the answer goes.
     pub reply: oneshot::Sender<Answer>,
 }
@@ -212,12 +214,15 @@ impl Client {
             if line.iter().all(u8::is_ascii_whitespace) {
                 continue;
             }
+            let read = Instant::now();
             if !self.place.begin() {
                 return writer.finish(&[busy(&self.limits)]).await;
             }
             let answered = match serde_json::from_slice(&line) {
                 Ok(request) => match self.gathered.add(request, line.len()) {
-                    Added::Whole(request) => self.answer(request, &mut reader, &mut writer).await,
+                    Added::Whole(request) => {
+                        self.answer((request, read), &mut reader, &mut writer).await
+                    }
                     Added::Answered(answer) => writer.lines(&[answer]).await,
                 },
                 Err(error) => {
@@ -236,7 +241,7 @@ impl Client {
 
     async fn answer(
         &self,
-        request: Request,
+        (request, read): (Request, Instant),
         reader: &mut BufReader<tokio::net::unix::OwnedReadHalf>,
         writer: &mut Writer,
     ) -> Result<(), Closed> {
@@ -246,7 +251,7 @@ impl Client {
         {
             return self.whole_list(list, writer).await;
         }
-        match self.ask(request).await? {
+        match self.ask(request, read).await? {
             Answer::Lines(lines) => writer.lines(&lines).await,
             Answer::Follow { past, live, filter } => {
                 writer.lines(&past).await?;
@@ -264,7 +269,10 @@ impl Client {
         };
         let mut shown = 0;
         loop {
-            let Answer::Lines(mut lines) = self.ask(Request::List(list.clone())).await? else {
+            let Answer::Lines(mut lines) = self
+                .ask(Request::List(list.clone()), Instant::now())
+                .await?
+            else {
                 return Err(Closed);
             };
             let end = lines.pop().ok_or(Closed)?;
@@ -290,11 +298,12 @@ impl Client {
         }
     }
 
-    async fn ask(&self, request: Request) -> Result<Answer, Closed> {
+    async fn ask(&self, request: Request, read: Instant) -> Result<Answer, Closed> {
         let (reply, answer) = oneshot::channel();
         let call = Call {
             request,
             peer: self.peer,
+            read,
             reply,
         };
         self.calls.send(call).await.map_err(|_| Closed)?;

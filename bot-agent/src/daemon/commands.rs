@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::{Daemon, Wish, interfaces::failure, rules::failed};
+use super::{Daemon, Wish, interfaces::failure, rules::failed, timing::Timing};
 use crate::{
     control::{
         protocol::{Failure, FailureCode, Logs, Mode, Request, Response, Version, XdpMode},
@@ -22,25 +22,27 @@ impl Daemon {
         let Call {
             request,
             peer,
+            read,
             reply,
         } = call;
+        let timing = Timing::since(read);
         self.adopt_mode();
         let answer = self
-            .answer(request, peer)
+            .answer(request, peer, timing)
             .unwrap_or_else(|failure| Answer::Lines(vec![Response::Error(failure)]));
         // A client that has gone does not want its answer any more.
         drop(reply.send(answer));
     }
 
-    fn answer(&mut self, request: Request, peer: Peer) -> Result<Answer, Failure> {
+    fn answer(&mut self, request: Request, peer: Peer, timing: Timing) -> Result<Answer, Failure> {
         let line = match request {
             Request::List(list) => return self.list(&list).map(Answer::Lines),
             Request::Logs(logs) => return Ok(self.logs(logs)),
-            Request::Allow(put) => self.put(RuleAction::Allow, &put),
-            Request::Block(put) => self.put(RuleAction::Block, &put),
-            Request::Import(import) => self.import(import),
-            Request::Unallow(take) => self.take(RuleAction::Allow, &take),
-            Request::Unblock(take) => self.take(RuleAction::Block, &take),
+            Request::Allow(put) => self.put(RuleAction::Allow, &put, timing),
+            Request::Block(put) => self.put(RuleAction::Block, &put, timing),
+            Request::Import(import) => self.import(import, timing),
+            Request::Unallow(take) => self.take(RuleAction::Allow, &take, timing),
+            Request::Unblock(take) => self.take(RuleAction::Block, &take, timing),
             Request::Asn { of } => self.asn(&of),
             Request::Check { address } => self.check(address),
             Request::Status {} => self.status(),

@@ -16,6 +16,7 @@ use bot_common::{
 use super::{
     edit::{self, Edit},
     enforcer::{EnforceError, Enforcer, Reach},
+    timing::Timing,
 };
 use crate::{
     asn::Database,
@@ -106,7 +107,12 @@ impl Filter {
     }
 
     /// Carries out an operator's change.
-    pub(super) fn commit<T>(&mut self, edit: Edit<T>, now: Now) -> Result<T, Failure> {
+    pub(super) fn commit<T>(
+        &mut self,
+        edit: Edit<T>,
+        mut timing: Timing,
+        now: Now,
+    ) -> Result<T, Failure> {
         let undo = self.rules.apply(&edit.changes);
         let reach = Self::reach(undo.subjects());
         let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
@@ -117,11 +123,13 @@ impl Filter {
                 return Err(refused(&error));
             }
         };
+        timing.worked_out();
         let stored = edit::stored(&edit.changes, self.rules.next_id());
         if let Err(error) = self.store.commit(&stored) {
             self.rules.undo(undo);
             return Err(failed(format!("nothing was changed: {error}")));
         }
+        timing.stored();
         if let Err(error) = self.enforcer.publish(prepared, &inputs, now) {
             let mut message =
                 format!("the kernel refused ({error}); the rules are what they were before");
@@ -134,9 +142,11 @@ impl Filter {
             self.enforce_anew(now);
             return Err(failed(message));
         }
+        timing.published();
         for rule in &edit.removed {
             self.enforcer.forget(rule.id);
         }
+        timing.tell(edit.changes.len());
         Ok(edit.answer)
     }
 

@@ -29,6 +29,7 @@ mod status;
 mod still;
 mod tails;
 mod tick;
+mod timing;
 mod wishes;
 
 use std::{io, path::PathBuf, sync::Arc};

@@ -6,6 +6,7 @@ use super::{
     Daemon,
     check::{Facts, check},
     edit, import,
+    timing::Timing,
 };
 use crate::{
     control::{
@@ -20,7 +21,12 @@ use crate::{
 };
 
 impl Daemon {
-    pub(super) fn put(&mut self, action: RuleAction, put: &Put) -> Result<Response, Failure> {
+    pub(super) fn put(
+        &mut self,
+        action: RuleAction,
+        put: &Put,
+        timing: Timing,
+    ) -> Result<Response, Failure> {
         let now = host::now();
         let edit = edit::put(
             &self.filter.inputs(),
@@ -35,12 +41,12 @@ impl Daemon {
             return Ok(Response::Changed(Box::new(changed)));
         }
         let added = edit.added.clone();
-        let changed = self.filter.commit(edit, now)?;
+        let changed = self.filter.commit(edit, timing, now)?;
         self.tell_added(&added);
         Ok(Response::Changed(Box::new(changed)))
     }
 
-    pub(super) fn import(&mut self, import: Import) -> Result<Response, Failure> {
+    pub(super) fn import(&mut self, import: Import, timing: Timing) -> Result<Response, Failure> {
         let now = host::now();
         let dry_run = import.dry_run;
         let edit = import::import(self.filter.rules(), self.databases.get(), import, now)?;
@@ -50,7 +56,7 @@ impl Daemon {
         } else if dry_run {
             self.filter.rehearse(edit, now)?
         } else {
-            let imported = self.filter.commit(edit, now)?;
+            let imported = self.filter.commit(edit, timing, now)?;
             self.tell_added(&added);
             imported
         };
@@ -65,7 +71,12 @@ impl Daemon {
         }
     }
 
-    pub(super) fn take(&mut self, action: RuleAction, take: &Take) -> Result<Response, Failure> {
+    pub(super) fn take(
+        &mut self,
+        action: RuleAction,
+        take: &Take,
+        timing: Timing,
+    ) -> Result<Response, Failure> {
         let now = host::now();
         let edit = edit::take(&self.filter.inputs(), action, take, now)?;
         if take.dry_run {
@@ -73,7 +84,7 @@ impl Daemon {
             return Ok(Response::Taken(Box::new(taken)));
         }
         let removed = edit.removed.clone();
-        let taken = self.filter.commit(edit, now)?;
+        let taken = self.filter.commit(edit, timing, now)?;
         let now = host::now();
         for rule in &removed {
             let body = || Body::RuleRemoved(RuleChange::of(rule));

@@ -265,6 +265,11 @@ fn no_net(text: &str) -> ParseError {
 /// A text from outside as it may stand in a message: one line, printable, of bounded length.
 pub(crate) fn quoted(text: &str) -> String {
     const LONGEST: usize = 80;
+    // What nearly all are: lists have a million of them.
+    let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b".:/-".contains(&byte);
+    if text.len() <= LONGEST && text.bytes().all(is_plain) {
+        return text.to_owned();
+    }
     let mut shown: String = text
         .chars()
         .take(LONGEST)
