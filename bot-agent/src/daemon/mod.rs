@@ -27,6 +27,7 @@ mod sources;
 mod start;
 mod status;
 mod still;
+mod surroundings;
 mod tails;
 mod tick;
 mod timing;
@@ -48,11 +49,17 @@ use tokio::{
     net::UnixListener,
     signal::unix::{Signal, SignalKind, signal},
     sync::mpsc,
+    task::JoinHandle,
     time::{Interval, MissedTickBehavior, interval},
 };
 
 use self::{
-    databases::Databases, filter::Filter, interfaces::Interfaces, mode::ModeState, tails::Tails,
+    databases::Databases,
+    filter::Filter,
+    interfaces::Interfaces,
+    mode::ModeState,
+    surroundings::{Look, seen},
+    tails::Tails,
 };
 pub use self::{
     interfaces::Wish,
@@ -114,6 +121,7 @@ struct Wakers {
     debug: Option<DebugLog>,
     watch: Watch,
     clock: Interval,
+    look: Option<JoinHandle<Look>>,
     hangup: Signal,
     terminate: Signal,
     interrupt: Signal,
@@ -133,6 +141,7 @@ impl Wakers {
             debug: datapath.take_debug_log()?,
             watch: Watch::new().context("cannot watch the host's network")?,
             clock,
+            look: None,
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,
@@ -161,7 +170,15 @@ impl Daemon {
                     Ok(change) => self.changed(&change),
                     Err(error) => self.told(Err(error), "watching the host's network"),
                 },
-                _ = wakers.clock.tick() => self.tick(),
+                _ = wakers.clock.tick() => {
+                    self.tick();
+                    wakers.look.get_or_insert_with(|| Look::begin(&self.finder));
+                }
+                look = seen(wakers.look.as_mut()) => {
+                    wakers.look = None;
+                    let seen = look.map(|look| self.saw(look));
+                    self.told(seen, "looking at the host");
+                }
                 _ = wakers.hangup.recv() => {
                     self.adopt_mode();
                     self.reload_and_tell();

@@ -5,13 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use super::{
     Daemon,
     mode::{Ended, WITHOUT_AGENT},
-    wishes,
 };
 use crate::{
     control::protocol::Failure,
     event::{Body, Bypass, ModeChange, RuleChange},
-    host::{self, served},
-    rules::rule::{Origin, Rule},
+    host,
     store::Change,
 };
 
@@ -32,7 +30,6 @@ impl Daemon {
         }
         let result = self.filter.look_for_differences(now);
         self.trouble_of("comparing the kernel's table with the rules", &result);
-        self.look_at_host();
         self.look_at_databases();
         self.tell_tails();
         for outcome in self.assembler.expire(now.boot_ns) {
@@ -147,53 +144,9 @@ impl Daemon {
         self.trouble_of("writing the mode", &result);
     }
 
-    /// Served ports and protected addresses, as the host is now.
-    pub(super) fn look_at_host(&mut self) {
-        let result = self.refresh_ports();
-        self.trouble("looking for served ports", result.err());
-        let result = self.refresh_protected();
-        self.trouble("looking for protected addresses", result.err());
-    }
-
     /// What is wrong with the ASN database, and with rules that need it.
     pub(super) fn look_at_databases(&mut self) {
         let complaints = self.databases.complaints(self.filter.rules());
         self.trouble("reading the ASN database", complaints);
-    }
-
-    fn refresh_ports(&mut self) -> Result<(), String> {
-        let served = served::listening().map_err(|error| error.to_string())?;
-        let ports = wishes::ports(&self.config, &served, self.finder.sshd_ports());
-        let set = self.filter.enforcer.datapath.set_ports(&ports);
-        set.map_err(|error| error.to_string())?;
-        self.ports = ports;
-        Ok(())
-    }
-
-    fn refresh_protected(&mut self) -> Result<(), String> {
-        let found = self.finder.find().map_err(|error| error.to_string())?;
-        let drafts = wishes::protected(&self.config, found);
-        let (synced, result) = self.filter.sync(Origin::is_protection, drafts, host::now());
-        if !self.running {
-            // The first look: what every host has is no news.
-            return result.map_err(|error| error.to_string());
-        }
-        let added: Vec<Rule> = synced
-            .added
-            .iter()
-            .filter_map(|id| self.filter.rules().get(*id).cloned())
-            .collect();
-        self.emit_all(
-            synced
-                .removed
-                .iter()
-                .map(|rule| Body::RuleRemoved(RuleChange::of(rule))),
-        );
-        self.emit_all(
-            added
-                .iter()
-                .map(|rule| Body::RuleAdded(RuleChange::of(rule))),
-        );
-        result.map_err(|error| error.to_string())
     }
 }
