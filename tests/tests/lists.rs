@@ -101,7 +101,10 @@ fn conditions_may_be_combined_and_a_summary_counts() {
         .collect();
     assert_eq!(
         rows[1..],
-        [vec!["config", "block", "ipv4", "1"], vec!["all", "1"]]
+        [
+            vec!["config", "block", "ipv4", "1"],
+            vec!["all", "rules", "1"]
+        ]
     );
 }
 
@@ -143,6 +146,7 @@ fn a_list_of_several_pages_is_whole() {
 
 #[test]
 fn a_list_says_so_when_the_kernel_does_not_have_what_it_shows() {
+    const SAID: &str = "the kernel's table is not what the rules say: the kernel refused (";
     if !is_root("a_list_says_so") {
         return;
     }
@@ -159,7 +163,6 @@ fn a_list_says_so_when_the_kernel_does_not_have_what_it_shows() {
         .ip(&["addr", "add", "192.0.2.201/32", "dev", IFACE]);
     agent.event("an error", |event| event["event"] == "error");
 
-    const SAID: &str = "the kernel's table is not what the rules say: the kernel refused (";
     for options in [
         &["list"][..],
         &["list", "--summary"],
