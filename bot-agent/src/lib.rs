@@ -15,6 +15,8 @@ pub mod export;
 pub mod host;
 pub mod lists;
 pub mod policy;
+#[cfg(test)]
+mod real_data;
 pub mod rules;
 pub mod store;
 pub mod stream;

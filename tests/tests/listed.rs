@@ -25,8 +25,6 @@ use bot_tests::{
 
 /// A served port.
 const PORT: u16 = 8080;
-/// The fewest prefixes that a table may be limited to.
-const ALL: u32 = 1024;
 
 /// An agent in enforce mode with one list, and the list's file.
 fn with_list<'a>(lab: &'a Lab, action: &str, text: &str) -> (Resident<'a>, std::path::PathBuf) {
@@ -197,6 +195,7 @@ fn at_level_debug_the_agent_tells_how_long_each_part_of_a_change_took() {
 
 #[test]
 fn a_list_of_as_many_prefixes_as_the_table_holds_fits_and_no_rule_more() {
+    const ALL: u32 = 1024;
     if !is_root("a_list_of_as_many_prefixes_as_the_table_holds_fits") {
         return;
     }
@@ -229,6 +228,97 @@ fn a_list_of_as_many_prefixes_as_the_table_holds_fits_and_no_rule_more() {
     agent.ok(&["reload"]);
     agent.ok(&["block", "11.0.0.3"]);
     assert_eq!(agent.json(&["status"])["table"]["prefixes"], 3);
+}
+
+/// Column `column` of the raw answer to `list` with these conditions.
+fn raw(agent: &Resident<'_>, conditions: &[&str], column: usize) -> Vec<String> {
+    let text = agent.ok(&[&["list", "-o", "raw"], conditions].concat());
+    let rows = text.lines();
+    rows.map(|row| row.split('\t').nth(column).unwrap().to_owned())
+        .collect()
+}
+
+#[test]
+fn the_entries_of_a_list_are_shown_and_counted() {
+    const ALL: u32 = 200_000;
+    if !is_root("the_entries_of_a_list_are_shown_and_counted") {
+        return;
+    }
+    let lab = Lab::new("entries");
+    let hosts = (0..ALL).map(|n| Ipv4Addr::from(0x0b00_0000 + 3 * n).to_string());
+    let hosts: Vec<String> = hosts.collect();
+    let (agent, file) = with_list(&lab, "monitor", &hosts.join("\n"));
+    agent.ok(&["block", "11.0.0.0/24", "--permanent"]);
+
+    // The file has them in order.
+    assert!(raw(&agent, &["--origin", "list"], 0) == hosts);
+    let within = ["--list", "bad", "--within", "11.0.1.0/29", "-o", "json"];
+    let within = agent.ok(&[&["list"], &within[..]].concat());
+    let said = |host: &str| {
+        format!(
+            r#"{{"prefix":"{host}","action":"block","scope":"services","list":"bad","monitor":true}}"#
+        )
+    };
+    let expected = ["11.0.1.2", "11.0.1.5"].map(said);
+    assert_eq!(within.lines().collect::<Vec<_>>(), expected);
+    let overlaps = ["--origin", "list", "--overlaps", "11.0.1.2/31"];
+    assert_eq!(raw(&agent, &overlaps, 0), ["11.0.1.2"]);
+    assert!(raw(&agent, &["--list", "bad", "--allows"], 0).is_empty());
+    let rows = agent.ok(&["list", "--list", "bad", "--within", "11.0.1.2"]);
+    assert_eq!(
+        rows,
+        "PREFIX    ACTION                           LIST\n\
+         11.0.1.2  block (services) (monitor only)  bad\n"
+    );
+
+    // A list of rules says what it leaves out, to people.
+    let rules = agent.cli(&["list"]);
+    assert_eq!(rules.out.lines().count(), 2, "{rules:?}");
+    assert!(
+        rules
+            .err
+            .contains("not shown: 200,000 prefixes of 1 list (--origin list shows them"),
+        "{rules:?}"
+    );
+    assert_eq!(agent.cli(&["list", "-o", "raw"]).err, "");
+
+    let summary = agent.ok(&["list", "--summary", "--blocks"]);
+    let rows = summary.lines().map(|row| row.split_whitespace().collect());
+    let rows: Vec<Vec<&str>> = rows.collect();
+    assert_eq!(
+        rows,
+        [
+            vec!["ORIGIN", "ACTION", "FAMILY", "COUNT"],
+            vec!["operator", "block", "ipv4", "1"],
+            vec!["list", "bad", "block", "ipv4", "200,000"],
+            vec!["all", "rules", "1"],
+            vec!["all", "lists", "200,000"],
+        ]
+    );
+    let summary = agent.json(&["list", "--summary", "--origin", "list"]);
+    assert_eq!(
+        (&summary["rules"], &summary["entries"]),
+        (&0.into(), &ALL.into())
+    );
+    assert_eq!(
+        summary["lists"].to_string(),
+        r#"[{"action":"block","entries":200000,"family":4,"list":"bad","origin":"list"}]"#
+    );
+    assert_eq!(raw(&agent, &["--summary", "--list", "bad"], 4), ["bad"]);
+
+    let unknown = agent.cli(&["list", "--list", "bda"]).fails(2);
+    assert!(
+        unknown.contains("there is no list `bda`; there are: bad"),
+        "{unknown}"
+    );
+
+    // What the list is now, not what it was.
+    fs::write(&file, "11.0.0.1\n2001:db8::/32\n").unwrap();
+    agent.ok(&["reload"]);
+    assert_eq!(
+        raw(&agent, &["--list", "bad"], 0),
+        ["11.0.0.1", "2001:db8::/32"]
+    );
 }
 
 #[test]

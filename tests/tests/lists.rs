@@ -101,7 +101,10 @@ fn conditions_may_be_combined_and_a_summary_counts() {
         .collect();
     assert_eq!(
         rows[1..],
-        [vec!["config", "block", "ipv4", "1"], vec!["all", "1"]]
+        [
+            vec!["config", "block", "ipv4", "1"],
+            vec!["all", "rules", "1"]
+        ]
     );
 }
 
@@ -143,6 +146,7 @@ fn a_list_of_several_pages_is_whole() {
 
 #[test]
 fn a_list_says_so_when_the_kernel_does_not_have_what_it_shows() {
+    const SAID: &str = "the kernel's table is not what the rules say: the kernel refused (";
     if !is_root("a_list_says_so") {
         return;
     }
@@ -159,7 +163,6 @@ fn a_list_says_so_when_the_kernel_does_not_have_what_it_shows() {
         .ip(&["addr", "add", "192.0.2.201/32", "dev", IFACE]);
     agent.event("an error", |event| event["event"] == "error");
 
-    let said = "the kernel's table is not what the rules say: the kernel refused (";
     for options in [
         &["list"][..],
         &["list", "--summary"],
@@ -167,15 +170,15 @@ fn a_list_says_so_when_the_kernel_does_not_have_what_it_shows() {
     ] {
         let ran = agent.cli(options);
         let line = ran.error_line();
-        assert!(line.starts_with(&format!("bot-agent: {said}")), "{line}");
+        assert!(line.starts_with(&format!("bot-agent: {SAID}")), "{line}");
         assert_eq!(ran.code, 0);
     }
     let ran = agent.cli(&["list", "-o", "json"]);
     let note: Value = serde_json::from_str(ran.error_line()).unwrap();
-    assert!(note["note"].as_str().unwrap().starts_with(said), "{note}");
+    assert!(note["note"].as_str().unwrap().starts_with(SAID), "{note}");
     let summary = agent.cli(&["list", "--summary", "-o", "json"]).json();
     assert!(
-        summary["differs"].as_str().unwrap().starts_with(said),
+        summary["differs"].as_str().unwrap().starts_with(SAID),
         "{summary}"
     );
     let status = agent.json(&["status"]);

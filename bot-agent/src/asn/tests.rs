@@ -1,18 +1,15 @@
 //! Databases as files, from those that a test writes to a table of the whole Internet.
 
-use std::{
-    fs,
-    io::Write as _,
-    net::IpAddr,
-    path::{Path, PathBuf},
-    time::Instant,
-};
+use std::{fs, io::Write as _, net::IpAddr, path::PathBuf, time::Instant};
 
 use flate2::{Compression, write::GzEncoder};
 use ipnet::IpNet;
 
 use super::{Database, Error, Format, Source, Tally};
-use crate::rules::subject::{Asn, Subject};
+use crate::{
+    real_data,
+    rules::subject::{Asn, Subject},
+};
 
 const CSV: &str = "\
 192.0.2.0,192.0.2.127,64500,\"Example, Inc.\"
@@ -313,25 +310,9 @@ fn what_is_more_than_a_64th_is_too_wide_but_no_8_is() {
     assert!(!small.is_too_wide(&small.of_asn(asn(64_500)).reach()));
 }
 
-/// The folder of real databases, if there is one.
-fn real() -> Option<PathBuf> {
-    let asked = std::env::var_os("BOT_DATA").map(PathBuf::from);
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let data = workspace.join(asked.unwrap_or_else(|| "../shared/data".into()));
-    // BOT_DATA may name the folder of captures beside it.
-    let folders = [data.join("asn"), data.join("../asn")];
-    let found = folders
-        .into_iter()
-        .find(|folder| folder.join("asn-ipv4.csv.gz").is_file());
-    if found.is_none() {
-        println!("skipped: no asn/asn-ipv4.csv.gz in {}", data.display());
-    }
-    found
-}
-
 #[test]
 fn the_whole_internet_is_read_without_a_bad_line() {
-    let Some(folder) = real() else {
+    let Some(folder) = real_data::folder("asn") else {
         return;
     };
     let paths = ["asn-ipv4.csv.gz", "asn-ipv6.csv.gz"].map(|name| folder.join(name));

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     control::{
         client::{Client, ClientError},
+        entries::EntryView,
         list::{Family, List, OriginName},
         protocol::{Request, Response},
         view::RuleView,
@@ -20,9 +21,9 @@ use crate::{
     rules::{prefix::Prefix, rule::RuleAction},
 };
 
-/// List rules
+/// List rules, or the entries of lists
 ///
-/// Rules are written as they come, so a million of them take no memory. A rule that is made while
+/// Rules and entries are written as they come, so a million of them take no memory. A rule that is made while
 /// the list is on its way may come at its end. When the kernel's table is not what the rules say, a
 /// line on standard error tells so.
 #[expect(
@@ -35,6 +36,8 @@ Examples:
   bot-agent list
   bot-agent list --overlaps 198.51.100.0/22
   bot-agent list --within 2001:db8::/32 --origin operator
+  bot-agent list --list spamhaus --within 198.51.100.0/22
+  bot-agent list --origin list -o raw | cut -f1
   bot-agent list --summary
   bot-agent list --blocks -o raw | cut -f2 > blocks.txt")]
 pub(super) struct Args {
@@ -50,9 +53,14 @@ pub(super) struct Args {
     #[arg(long, conflicts_with = "action")]
     allows: bool,
 
-    /// Only rules of one origin; what the agent protects by itself is shown only when asked for
+    /// Only rules of one origin; what the agent protects by itself, and the entries of lists, are
+    /// shown only when asked for
     #[arg(long, value_enum)]
     origin: Option<OriginName>,
+
+    /// Only the entries of one `[[list]]`
+    #[arg(long, value_name = "NAME")]
+    list: Option<String>,
 
     /// Only IPv4 or only IPv6
     #[arg(long, value_enum, value_name = "4|6")]
@@ -70,7 +78,8 @@ pub(super) struct Args {
     #[arg(long)]
     protected: bool,
 
-    /// Only how many rules there are, by origin (all of them), action and family
+    /// Only how many rules and entries of lists there are, by origin (all of them) or list, action
+    /// and family
     #[arg(long)]
     summary: bool,
 }
@@ -99,6 +108,7 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
     let list = List {
         action: args.action(),
         origin: args.origin,
+        list: args.list.clone(),
         family: args.family,
         overlaps: args.overlaps,
         within: args.within,
@@ -107,16 +117,20 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
         ..List::default()
     };
     let mut client = global.connect()?;
-    let differs = if args.summary {
-        summarize(&mut client, list, global.output, out)?
+    let mut notes = Vec::new();
+    if args.summary {
+        notes.extend(summarize(&mut client, list, global.output, out)?);
+    } else if list.is_of_entries() {
+        notes.extend(write_entries(&mut client, list, global.output, out)?);
     } else {
-        write_rules(&mut client, list, global.output, out)?
-    };
-    if let Some(differs) = differs {
-        // Behind the rules, where both go to a terminal.
-        out.flush()?;
-        note(global, &differs)?;
+        notes.extend(write_rules(&mut client, list.clone(), global.output, out)?);
+        if list.origin.is_none() && global.output == Output::Human {
+            notes.extend(left_out(&mut client, list)?);
+        }
     }
+    // Behind the rules, where both go to a terminal.
+    out.flush()?;
+    notes.iter().try_for_each(|text| note(global, text))?;
     Ok(ExitCode::Ok)
 }
 
@@ -127,11 +141,35 @@ pub(super) fn each(
     list: List,
     mut rule: impl FnMut(&RuleView) -> io::Result<()>,
 ) -> anyhow::Result<Option<String>> {
+    each_item(client, list, |item| {
+        if let Response::Rule(view) = item {
+            rule(&view)?;
+        }
+        Ok(())
+    })
+}
+
+fn each_entry(
+    client: &mut Client,
+    list: List,
+    mut entry: impl FnMut(&EntryView) -> io::Result<()>,
+) -> anyhow::Result<Option<String>> {
+    each_item(client, list, |item| {
+        if let Response::Entry(view) = item {
+            entry(&view)?;
+        }
+        Ok(())
+    })
+}
+
+fn each_item(
+    client: &mut Client,
+    list: List,
+    mut take: impl FnMut(Response) -> io::Result<()>,
+) -> anyhow::Result<Option<String>> {
     let mut failed = None;
     let end = client.ask(&Request::List(list), |item| {
-        if let Response::Rule(view) = item
-            && let Err(error) = rule(&view)
-        {
+        if let Err(error) = take(item) {
             failed = Some(error);
             return Err(ClientError::Stopped);
         }
@@ -169,6 +207,47 @@ fn write_rules(
         Output::Raw => each(client, list, |rule| {
             writeln!(out, "{}", show::rule_raw(rule))
         }),
+    }
+}
+
+fn write_entries(
+    client: &mut Client,
+    list: List,
+    output: Output,
+    out: &mut dyn Write,
+) -> anyhow::Result<Option<String>> {
+    match output {
+        Output::Human => {
+            let mut table = show::entry_table();
+            let differs = each_entry(client, list, |entry| table.row(show::entry_row(entry), out))?;
+            if table.end(out)? == 0 {
+                writeln!(out, "no entries")?;
+            }
+            Ok(differs)
+        }
+        Output::Json => each_entry(client, list, |entry| {
+            serde_json::to_writer(&mut *out, entry)?;
+            writeln!(out)
+        }),
+        Output::Raw => each_entry(client, list, |entry| {
+            writeln!(out, "{}", show::entry_raw(entry))
+        }),
+    }
+}
+
+/// What of lists meets the same conditions and is not shown. The rules have been: an agent that
+/// cannot say it does not make that a failure.
+fn left_out(client: &mut Client, list: List) -> anyhow::Result<Option<String>> {
+    let of_lists = List {
+        origin: Some(OriginName::List),
+        summary: true,
+        ..list
+    };
+    match client.call(&Request::List(of_lists)) {
+        Ok(Response::Summary(summary)) => Ok(show::left_out(&summary)),
+        Ok(other) => Err(client.unexpected(&other).into()),
+        Err(ClientError::Failure(_)) => Ok(None),
+        Err(error) => Err(error.into()),
     }
 }
 

@@ -7,6 +7,7 @@
 )]
 
 mod changes;
+mod entries;
 mod networks;
 mod state;
 mod table;
@@ -17,6 +18,7 @@ use serde::Serialize;
 
 pub(super) use self::{
     changes::{changed, imported, preview, taken},
+    entries::{entry_raw, entry_row, entry_table, left_out},
     networks::{address, address_raw, database, file, network, network_raw},
     state::{check, effect_word, event_raw, interface, status, status_raw},
     table::{rule_row, rule_table, summary, summary_raw},
@@ -131,14 +133,18 @@ fn scope(scope: Scope) -> &'static str {
 }
 
 fn qualities(rule: &RuleView) -> String {
+    marks(rule.scope, rule.monitor, rule.forced)
+}
+
+fn marks(scope: Scope, monitor: bool, forced: bool) -> String {
     let mut text = String::new();
-    if rule.scope == Scope::Services {
+    if scope == Scope::Services {
         text.push_str(" (services)");
     }
-    if rule.monitor {
+    if monitor {
         text.push_str(" (monitor only)");
     }
-    if rule.forced {
+    if forced {
         text.push_str(" (forced)");
     }
     text

@@ -1,4 +1,4 @@
-//! Which rules `list` shows, a page at a time, and how many there are of each kind.
+//! What may be asked of `list`; which rules it shows, a page at a time, and how many there are of each kind.
 //!
 //! Pure. A page costs a bounded number of rules looked at, whatever the conditions, so that the
 //! task that owns the rules is never held up. The cursor is a rule's id, and ids only grow: between
@@ -8,6 +8,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
+use super::entries::{EntryCount, EntryCursor};
 use crate::rules::{
     prefix::Prefix,
     rule::{Origin, Rule, RuleAction, RuleId},
@@ -30,6 +31,9 @@ pub struct List {
     /// Only rules of this origin; protection is among them only by name, or with `protected`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub origin: Option<OriginName>,
+    /// Only entries of the list of this name; the same as the origin `list`, of one list.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
     /// Only rules about addresses of this family; an ASN or a country has none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub family: Option<Family>,
@@ -48,7 +52,10 @@ pub struct List {
     /// Only rules after this one: where the page before ended.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<RuleId>,
-    /// At most so many rules, and where to go on; nothing: all of them.
+    /// Of entries of lists: only those behind this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after_entry: Option<EntryCursor>,
+    /// At most so many rules or entries, and where to go on; nothing: all of them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub limit: Option<usize>,
 }
@@ -67,6 +74,8 @@ pub enum OriginName {
     Protected,
     /// The agent itself, from traffic.
     Learned,
+    /// A `[[list]]` of the configuration: no rules, but its entries.
+    List,
 }
 
 /// An address family; in JSON its number.
@@ -92,13 +101,19 @@ pub struct Page<'a> {
     pub next: Option<RuleId>,
 }
 
-/// How many rules there are.
+/// How many rules, and entries of lists, there are.
 #[derive(Clone, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Summary {
-    /// All that meet the conditions.
+    /// All rules that meet the conditions.
     pub rules: usize,
     /// The same by origin, action and family; kinds without a rule are left out.
     pub counts: Vec<Count>,
+    /// All entries of lists that meet the conditions.
+    #[serde(default)]
+    pub entries: usize,
+    /// The same by list, action and family; kinds without an entry are left out.
+    #[serde(default)]
+    pub lists: Vec<EntryCount>,
     /// Why the kernel's table is not what the rules say; nothing: it is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub differs: Option<String>,
@@ -119,6 +134,36 @@ pub struct Count {
 }
 
 impl List {
+    /// Whether entries of lists are asked for, not rules.
+    pub fn is_of_entries(&self) -> bool {
+        self.list.is_some() || self.origin == Some(OriginName::List)
+    }
+
+    /// What is wrong with the conditions, given the names of all lists that are configured.
+    pub fn objection<'a>(&self, lists: impl Iterator<Item = &'a str>) -> Option<String> {
+        if self.list.is_some() && self.origin.is_some_and(|origin| origin != OriginName::List) {
+            return Some("a list has entries and no rules: leave out the origin".into());
+        }
+        if self.after.is_some() && self.is_of_entries() {
+            return Some("entries of lists go on behind `after_entry`, not `after`".into());
+        }
+        if self.after_entry.is_some() && !self.is_of_entries() {
+            return Some("rules go on behind `after`, not `after_entry`".into());
+        }
+        // A list that is gone when its next page is asked for has no more entries.
+        let name = self.list.as_ref().filter(|_| self.after_entry.is_none())?;
+        let lists: Vec<&str> = lists.collect();
+        if lists.contains(&name.as_str()) {
+            return None;
+        }
+        let name = name.escape_debug();
+        Some(if lists.is_empty() {
+            format!("there is no list `{name}`, nor any other: the configuration has no `[[list]]`")
+        } else {
+            format!("there is no list `{name}`; there are: {}", lists.join(", "))
+        })
+    }
+
     /// Whether `rule` meets the conditions. Without one on origins, protection meets them only if
     /// `protected` says so.
     pub fn selects(&self, rule: &Rule) -> bool {
@@ -167,7 +212,7 @@ impl List {
         page
     }
 
-    /// How many rules meet the conditions, those of every origin unless one is named. Looks at all
+    /// How many rules meet the conditions (entries of lists are counted elsewhere), those of every origin unless one is named. Looks at all
     /// rules: a million of them take some hundredths of a second.
     pub fn summarize(&self, rules: &RuleSet) -> Summary {
         let everything = Self {
@@ -200,7 +245,7 @@ impl List {
         Summary {
             rules: counts.iter().map(|count| count.rules).sum(),
             counts,
-            differs: None,
+            ..Summary::default()
         }
     }
 }
@@ -224,6 +269,7 @@ impl fmt::Display for OriginName {
             Self::Config => "config",
             Self::Protected => "protected",
             Self::Learned => "learned",
+            Self::List => "list",
         })
     }
 }
@@ -231,9 +277,12 @@ impl fmt::Display for OriginName {
 impl Family {
     /// The family of what a rule is about.
     pub fn of(subject: Subject) -> Option<Self> {
-        subject
-            .prefix()
-            .map(|prefix| if prefix.is_v4() { Self::V4 } else { Self::V6 })
+        subject.prefix().map(Self::of_prefix)
+    }
+
+    /// The family of a prefix.
+    pub fn of_prefix(prefix: Prefix) -> Self {
+        if prefix.is_v4() { Self::V4 } else { Self::V6 }
     }
 }
 

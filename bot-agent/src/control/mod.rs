@@ -4,6 +4,7 @@
 //! item lines and exactly one final line. `docs/control.md` is the reference.
 
 pub mod client;
+pub mod entries;
 mod gather;
 pub mod line;
 pub mod list;

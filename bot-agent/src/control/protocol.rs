@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 pub use super::list::List;
 use super::{
+    entries::{EntryCursor, EntryView},
     list::Summary,
     network::{AddressFacts, NetworkFacts},
     view::{Changed, Check, Imported, Interface, ModeView, RuleView, Status, Taken},
@@ -83,7 +84,8 @@ pub enum Request {
     },
     /// Make rules that were exported.
     Import(Import),
-    /// Rules, one `rule` line each, then `end`; or `summary`.
+    /// Rules, one `rule` line each, or entries of lists, one `entry` line each, then `end`; or
+    /// `summary`.
     List(List),
     /// Events, one `event` line each, then `end` unless following.
     Logs(Logs),
@@ -217,7 +219,7 @@ pub enum XdpMode {
     Generic,
 }
 
-/// A line from the agent. `rule` and `event` are items; every other line ends an answer.
+/// A line from the agent. `rule`, `entry` and `event` are items; every other line ends an answer.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Response {
@@ -236,10 +238,15 @@ pub enum Response {
         /// Rules may follow this one: it is the `after` of the next page.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next: Option<RuleId>,
+        /// Entries of lists may follow this one: it is the `after_entry` of the next page.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next_entry: Option<EntryCursor>,
         /// Of rules: why the kernel's table is not what they say; nothing: it is.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         differs: Option<String>,
     },
+    /// An item: an entry of a list.
+    Entry(Box<EntryView>),
     /// The request failed; nothing was changed unless the message says so.
     Error(Failure),
     /// An item: an event.
@@ -264,7 +271,7 @@ pub enum Response {
     Rule(Box<RuleView>),
     /// The agent.
     Status(Box<Status>),
-    /// How many rules there are.
+    /// How many rules and entries of lists there are.
     Summary(Summary),
     /// Rules were taken back, or would be.
     Taken(Box<Taken>),
@@ -320,7 +327,7 @@ pub struct Version {
 impl Response {
     /// Whether more lines of the same answer follow.
     pub fn is_item(&self) -> bool {
-        matches!(self, Self::Event(_) | Self::Rule(_))
+        matches!(self, Self::Entry(_) | Self::Event(_) | Self::Rule(_))
     }
 
     /// The failure, if the request failed.
@@ -337,6 +344,7 @@ impl Response {
         Self::End {
             count,
             next: None,
+            next_entry: None,
             differs: None,
         }
     }
@@ -391,7 +399,10 @@ fn is_zero(value: &usize) -> bool {
 mod tests {
     use super::*;
     use crate::{
-        control::list::{Family, OriginName},
+        control::{
+            entries::EntryAction,
+            list::{Family, OriginName},
+        },
         event::Kind,
         rules::rule::RuleAction,
     };
@@ -554,6 +565,7 @@ mod tests {
                 Response::End {
                     count: 1_000,
                     next: Some(RuleId(1_017)),
+                    next_entry: None,
                     differs: None,
                 },
                 r#"{"end":{"count":1000,"next":1017}}"#,
@@ -562,9 +574,33 @@ mod tests {
                 Response::End {
                     count: 2,
                     next: None,
+                    next_entry: None,
                     differs: Some("why".into()),
                 },
                 r#"{"end":{"count":2,"differs":"why"}}"#,
+            ),
+            (
+                Response::End {
+                    count: 0,
+                    next: None,
+                    next_entry: Some(EntryCursor {
+                        list: "bad".into(),
+                        prefix: "192.0.2.0/24".parse().unwrap(),
+                    }),
+                    differs: None,
+                },
+                r#"{"end":{"count":0,"next_entry":{"list":"bad","prefix":"192.0.2.0/24"}}}"#,
+            ),
+            (
+                Response::Entry(Box::new(EntryView {
+                    prefix: "192.0.2.7".parse().unwrap(),
+                    action: EntryAction::Throttle,
+                    scope: Scope::Services,
+                    list: "bad".into(),
+                    score: Some(70),
+                    monitor: false,
+                })),
+                r#"{"entry":{"prefix":"192.0.2.7","action":"throttle","scope":"services","list":"bad","score":70}}"#,
             ),
             (
                 Response::Gathered { count: 4_000 },

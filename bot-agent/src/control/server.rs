@@ -279,6 +279,7 @@ impl Client {
             let Response::End {
                 count,
                 next,
+                next_entry,
                 differs,
             } = end
             else {
@@ -286,15 +287,17 @@ impl Client {
             };
             writer.lines(&lines).await?;
             shown += count;
-            if next.is_none() {
+            if next.is_none() && next_entry.is_none() {
                 let end = Response::End {
                     count: shown,
                     next,
+                    next_entry,
                     differs,
                 };
                 return writer.lines(&[end]).await;
             }
             list.after = next;
+            list.after_entry = next_entry;
         }
     }
 

@@ -253,6 +253,7 @@ fn start_with_rules(mut rules: RuleSet) -> (World, mpsc::UnboundedReceiver<List>
             lines.push(Response::End {
                 count: lines.len(),
                 next: page.next,
+                next_entry: None,
                 differs: Some("it was refused".into()),
             });
             drop(call.reply.send(Answer::Lines(lines)));
@@ -315,6 +316,7 @@ async fn a_long_list_is_asked_for_in_pages_and_comes_as_one() {
     let all = Response::End {
         count: 3_503,
         next: None,
+        next_entry: None,
         differs: Some("it was refused".into()),
     };
     assert_eq!(end, all);

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     control::{
+        entries::Lists,
         list::Summary,
         network::{AddressFacts, NetworkFacts, Wanted},
         protocol::{Failure, FailureCode, Import, List, Put, Response, Take},
@@ -93,14 +94,17 @@ impl Daemon {
         Ok(Response::Taken(Box::new(taken)))
     }
 
-    /// One page of rules and where to go on, or their numbers.
+    /// One page of rules or entries of lists and where to go on, or their numbers.
     pub(super) fn list(&self, list: &List) -> Result<Vec<Response>, Failure> {
+        let names = self.config.lists.iter().map(|list| list.name.as_str());
+        if let Some(objection) = list.objection(names) {
+            return Err(Failure::new(FailureCode::Invalid, objection));
+        }
         if list.summary {
-            let summary = Summary {
-                differs: self.differs(),
-                ..list.summarize(self.filter.rules())
-            };
-            return Ok(vec![Response::Summary(summary)]);
+            return Ok(vec![Response::Summary(self.summary(list))]);
+        }
+        if list.is_of_entries() {
+            return Ok(self.entries(list));
         }
         let now = host::now();
         let page = list.page(self.filter.rules());
@@ -120,9 +124,46 @@ impl Daemon {
         lines.push(Response::End {
             count: lines.len(),
             next: page.next,
+            next_entry: None,
             differs: self.differs(),
         });
         Ok(lines)
+    }
+
+    fn entries(&self, list: &List) -> Vec<Response> {
+        let page = list.entries(self.lists());
+        let entries = page.entries.into_iter();
+        let mut lines: Vec<Response> = entries
+            .map(|entry| Response::Entry(Box::new(entry)))
+            .collect();
+        lines.push(Response::End {
+            count: lines.len(),
+            next: None,
+            next_entry: page.next,
+            differs: self.differs(),
+        });
+        lines
+    }
+
+    fn summary(&self, list: &List) -> Summary {
+        let mut summary = Summary::default();
+        if !list.is_of_entries() {
+            summary = list.summarize(self.filter.rules());
+        }
+        if list.is_of_entries() || list.origin.is_none() {
+            summary.lists = list.count_entries(self.lists());
+            summary.entries = summary.lists.iter().map(|count| count.entries).sum();
+        }
+        summary.differs = self.differs();
+        summary
+    }
+
+    fn lists(&self) -> Lists<'_> {
+        let inputs = self.filter.inputs();
+        Lists {
+            lists: inputs.lists,
+            tiers: inputs.tiers,
+        }
     }
 
     /// Who has an address, or what an ASN or a country has.

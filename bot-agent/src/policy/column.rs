@@ -107,8 +107,18 @@ impl<A: Family> Column<A> {
         start..end.max(start)
     }
 
+    /// The places of the entries inside of the prefix, itself included.
+    pub(super) fn in_all_of(&self, first: A, bits: u8) -> Range<usize> {
+        let inside = self.within(first, bits);
+        let itself = inside.start.checked_sub(1).filter(|place| {
+            self.entry(*place)
+                .is_some_and(|entry| (entry.first, entry.bits) == (first, bits))
+        });
+        itself.unwrap_or(inside.start)..inside.end
+    }
+
     /// How many entries come up to the prefix, itself included.
-    fn after(&self, first: A, bits: u8) -> usize {
+    pub(super) fn after(&self, first: A, bits: u8) -> usize {
         let start = self.firsts.partition_point(|other| *other < first);
         let same = self.firsts.get(start..).unwrap_or_default();
         let same = same.iter().zip(self.rest.get(start..).unwrap_or_default());

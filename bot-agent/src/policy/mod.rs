@@ -21,6 +21,7 @@ mod named;
 mod networks;
 mod precedence;
 mod preview;
+mod select;
 mod slots;
 mod states;
 mod sweep;
@@ -59,6 +60,7 @@ pub use self::{
     named::named,
     precedence::{Group, Place, Precedence, Strength},
     preview::{Impact, impact},
+    select::Selection,
     slots::REST,
     states::Chains,
 };

@@ -1,9 +1,6 @@
 //! Real lists and the whole Internet's ASN table: what the ranges say against what explanations say.
 
-use std::{
-    fs,
-    path::{Path, PathBuf},
-};
+use std::{fs, path::Path};
 
 use bot_common::{
     abi::verdict::{Action, VerdictId},
@@ -17,26 +14,13 @@ use super::{
 };
 use crate::{
     asn::Database,
+    real_data,
     rules::{prefix::Prefix, rule::Scope, set::RuleSet},
     table::Range,
 };
 
 /// Addresses that are asked about, spread evenly over those at the ends of what lists name.
 const PROBES: usize = 20_000;
-
-fn data() -> Option<PathBuf> {
-    let asked = std::env::var_os("BOT_DATA").map(PathBuf::from)?;
-    // BOT_DATA may name the folder of captures beside it.
-    let data = [Some(asked.as_path()), asked.parent()];
-    let data = data
-        .into_iter()
-        .flatten()
-        .find(|data| data.join("feeds").is_dir());
-    if data.is_none() {
-        eprintln!("skipped: BOT_DATA has no feeds");
-    }
-    data.map(Path::to_owned)
-}
 
 /// The prefixes that lines begin with.
 fn list(folder: &Path, id: u32, file: &str, kind: ListKind) -> List {
@@ -141,10 +125,11 @@ fn agree(assigned: &Assigned, enforced: &Enforced, explanation: &Explanation) ->
 
 #[test]
 fn real_lists_and_networks_compile_to_what_explanations_say() {
-    let Some(data) = data() else { return };
-    let feeds = data.join("feeds");
+    let (Some(feeds), Some(asn)) = (real_data::folder("feeds"), real_data::folder("asn")) else {
+        return;
+    };
     let (rules, lists) = (rules(&feeds), lists(&feeds));
-    let files = ["asn-ipv4.csv.gz", "asn-ipv6.csv.gz"].map(|file| data.join("asn").join(file));
+    let files = ["asn-ipv4.csv.gz", "asn-ipv6.csv.gz"].map(|file| asn.join(file));
     let database = Database::open(&files).unwrap();
     let inputs = Inputs {
         rules: &rules,

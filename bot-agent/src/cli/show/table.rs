@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use super::{action, qualities, seconds};
+use super::{action, entries, qualities, seconds};
 use crate::{
     control::{
         list::{Family, Summary},
@@ -37,7 +37,7 @@ impl<const COLUMNS: usize> Table<COLUMNS> {
     }
 
     /// The same; in a long table no column is narrower than in `room`.
-    fn with_room(self, room: [usize; COLUMNS]) -> Self {
+    pub(super) fn with_room(self, room: [usize; COLUMNS]) -> Self {
         Self { room, ..self }
     }
 
@@ -115,9 +115,9 @@ pub(in crate::cli) fn rule_row(rule: &RuleView) -> [String; 7] {
     ]
 }
 
-/// How many rules there are, a line for each kind.
+/// How many rules and entries of lists there are, a line for each kind, and of both in all.
 pub(in crate::cli) fn summary(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
-    let mut table = Table::new(["ORIGIN", "ACTION", "FAMILY", "RULES"]);
+    let mut table = Table::new(["ORIGIN", "ACTION", "FAMILY", "COUNT"]);
     for count in &summary.counts {
         let row = [
             count.origin.to_string(),
@@ -127,27 +127,51 @@ pub(in crate::cli) fn summary(summary: &Summary, out: &mut dyn Write) -> io::Res
         ];
         table.row(row, out)?;
     }
-    let all = ["all", "", "", &grouped_of(summary.rules)];
-    table.row(all.map(str::to_owned), out)?;
+    for count in &summary.lists {
+        let [origin, action, family] = entries::kind(count);
+        table.row([origin, action, family, grouped_of(count.entries)], out)?;
+    }
+    let mut all = |what: &str, count| {
+        let cells = [what, "", "", &grouped_of(count)];
+        table.row(cells.map(str::to_owned), out)
+    };
+    // Whoever asks for lists only has no use for the number of rules, which is 0.
+    if summary.rules > 0 || summary.entries == 0 {
+        all("all rules", summary.rules)?;
+    }
+    if summary.entries > 0 {
+        all("all lists", summary.entries)?;
+    }
     table.end(out)?;
     Ok(())
 }
 
-/// Tab-separated: origin, action, family, rules.
+/// Tab-separated: origin, action, family, how many, and the list's name.
 pub(in crate::cli) fn summary_raw(summary: &Summary, out: &mut dyn Write) -> io::Result<()> {
     summary.counts.iter().try_for_each(|count| {
         writeln!(
             out,
-            "{}\t{}\t{}\t{}",
+            "{}\t{}\t{}\t{}\t",
             count.origin,
             action(count.action),
             family(count.family),
             count.rules
         )
+    })?;
+    summary.lists.iter().try_for_each(|count| {
+        writeln!(
+            out,
+            "{}\t{}\t{}\t{}\t{}",
+            count.origin,
+            count.action,
+            family(Some(count.family)),
+            count.entries,
+            Safe(&count.list)
+        )
     })
 }
 
-fn family(family: Option<Family>) -> &'static str {
+pub(super) fn family(family: Option<Family>) -> &'static str {
     match family {
         Some(Family::V4) => "ipv4",
         Some(Family::V6) => "ipv6",

@@ -1,12 +1,17 @@
 //! Tables made in one go.
 
-use std::{env, io::Read as _, net::IpAddr};
+use std::net::IpAddr;
 
 use bot_common::{abi::verdict::VerdictId, address::Address};
 use proptest::prelude::*;
 
 use super::world::{any_stroke, id, naive, paint, prefix_v4, prefix_v6, probes, table, v4, v6};
-use crate::table::{Image, Range, Ranges, Seed, View};
+use crate::{
+    asn::Database,
+    real_data,
+    rules::subject::Asn,
+    table::{Image, Range, Ranges, Seed, View, range},
+};
 
 proptest! {
     #[test]
@@ -185,59 +190,26 @@ fn the_secret_changes_places_but_no_answer() {
     assert_eq!(format!("{:?}", Seed::random()), "Seed");
 }
 
-/// The whole Internet's table of AS numbers, each with an id of its own (modulo the ids there are).
-fn internet(file: &str) -> Option<String> {
-    let Some(data) = env::var_os("BOT_DATA") else {
-        println!("skipped: BOT_DATA is not set");
-        return None;
-    };
-    let path = std::path::Path::new(&data).join("asn").join(file);
-    let Ok(file) = std::fs::File::open(&path) else {
-        println!("skipped: no {}", path.display());
-        return None;
-    };
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(file)
-        .read_to_string(&mut text)
-        .unwrap();
-    Some(text)
-}
-
 #[test]
 fn the_asn_table_of_the_internet_fits_in_8_mb() {
-    let (Some(text), Some(text_v6)) = (internet("asn-ipv4.csv.gz"), internet("asn-ipv6.csv.gz"))
-    else {
+    let Some(folder) = real_data::folder("asn") else {
         return;
     };
-    let mut ids = std::collections::HashMap::new();
-    let mut row = |line: &str| -> (IpAddr, IpAddr, VerdictId) {
-        let mut fields = line.split(',');
-        let first = fields.next().unwrap().parse().unwrap();
-        let last = fields.next().unwrap().parse().unwrap();
-        let next = u32::try_from(ids.len()).unwrap() % 65_535 + 1;
-        let asn: u32 = fields.next().unwrap().parse().unwrap();
-        (first, last, id(*ids.entry(asn).or_insert(next)))
-    };
+    let files = ["asn-ipv4.csv.gz", "asn-ipv6.csv.gz"].map(|name| folder.join(name));
+    let database = Database::open(&files).unwrap();
+    // Each origin has an id of its own, modulo the ids there are.
+    let id = |asn: Asn| id(asn.number() % 65_535 + 1);
     let mut ranges = Ranges::default();
-    for line in text.lines().chain(text_v6.lines()) {
-        match row(line) {
-            (IpAddr::V4(first), IpAddr::V4(last), id) => crate::table::range::push(
-                &mut ranges.v4,
-                Range {
-                    first: first.into(),
-                    last: last.into(),
-                    id,
-                },
-            ),
-            (IpAddr::V6(first), IpAddr::V6(last), id) => crate::table::range::push(
-                &mut ranges.v6,
-                Range {
-                    first: first.into(),
-                    last: last.into(),
-                    id,
-                },
-            ),
-            (first, _, _) => panic!("families differ at {first}"),
+    for range in database.ranges_v4() {
+        let (first, last) = (range.first, range.last);
+        if let Some(id) = range.asn.map(id) {
+            range::push(&mut ranges.v4, Range { first, last, id });
+        }
+    }
+    for range in database.ranges_v6() {
+        let (first, last) = (range.first, range.last);
+        if let Some(id) = range.asn.map(id) {
+            range::push(&mut ranges.v6, Range { first, last, id });
         }
     }
     let only_v4 = Ranges {
