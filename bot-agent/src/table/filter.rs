@@ -1,6 +1,6 @@
 //! Which bits of the filters a range needs.
 
-use bot_common::table::{FILTER_V4_WORDS, bit_v4};
+use bot_common::table::FILTER_V4_WORDS;
 
 use super::{range::Range, row::Run};
 
@@ -39,18 +39,17 @@ pub(super) fn marks(range: &Range<u128>, mut mark: impl FnMut(Mark)) {
 
 const LOW: u128 = u64::MAX as u128;
 
-/// The filter's bits of a /16 of IPv4.
+/// The filter's bits of a /16 of IPv4, one for each /24.
 pub(super) fn v4(runs: &[Run<u16>]) -> [u64; FILTER_V4_WORDS] {
     let mut bits = [0; FILTER_V4_WORDS];
-    let bit = |key: u64| u64::from(bit_v4((key & 0xffff) as u32));
     for (nth, run) in runs.iter().enumerate() {
         if run.value == 0 {
             continue;
         }
         let last = runs.get(nth + 1).map_or(0xffff, |next| next.start - 1);
         for (at, word) in (0..).zip(&mut bits) {
-            let first = bit(run.start).max(at * 64);
-            let last = bit(last).min(at * 64 + 63);
+            let first = (run.start >> 8).max(at * 64);
+            let last = (last >> 8).min(at * 64 + 63);
             if first <= last {
                 *word |= u64::MAX >> (63 - (last - first)) << (first & 63);
             }

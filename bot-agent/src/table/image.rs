@@ -9,8 +9,8 @@ use bot_common::{
     abi::verdict::VerdictId,
     address::Address,
     table::{
-        self, BLOCKS, FilterV6, HEADER, HashedBits, MAGIC, MAX_LINES, Shortcuts, cell_v4, root_v4,
-        root_v6, slot,
+        self, BLOCKS, FilterV6, HEADER, HashedBits, MAGIC, MAX_LINES, Shortcuts, filter_v4,
+        root_v4, root_v6, slot,
     },
 };
 
@@ -258,7 +258,7 @@ fn add_v4(builder: &mut Builder<'_, Image>, ranges: &[Range<u32>]) -> Result<(),
         runs_v4(&mut runs, among.iter().copied(), index);
         let slot = builder.v4(&runs)?;
         builder.arena.set(root_v4(index), slot);
-        let (line, word) = cell_v4(index);
+        let (line, word) = filter_v4(index);
         for (word, bits) in (word..).zip(filter::v4(&runs)) {
             builder.arena.set((line, word), bits);
         }

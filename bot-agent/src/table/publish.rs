@@ -1,6 +1,6 @@
 //! The order in which the words of a change are stored.
 
-use bot_common::table::{FilterV6, cell_v4, root_v4, root_v6, slot};
+use bot_common::table::{FilterV6, filter_v4, root_v4, root_v6, slot};
 
 use super::{
     filter::{self, Mark},
@@ -13,7 +13,7 @@ use super::{
 /// the old table where bits come, in the new one where they go.
 pub(super) fn v4(words: Shared<'_>, steps: &[StepV4]) {
     for step in steps {
-        let (line, first) = cell_v4(step.index);
+        let (line, first) = filter_v4(step.index);
         for (word, bits) in (first..).zip(step.bits) {
             let old = words.read(line, word);
             if old & !bits != 0 {

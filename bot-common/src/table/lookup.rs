@@ -30,13 +30,11 @@ pub fn lookup(lines: &impl Lines, address: &Address) -> VerdictId {
 
 #[inline(always)]
 fn v4(lines: &impl Lines, address: u32) -> Option<u32> {
-    let (line, word, bit) = v4_filter_bit(address);
-    let cell = lines.line(line)?;
-    if cell.pick(word) >> bit & 1 == 0 {
+    if !is_set(lines, v4_filter_bit(address)) {
         return None;
     }
-    // In the same line.
-    let root = cell.pick(root_v4(address >> 16).1);
+    let (line, word) = root_v4(address >> 16);
+    let root = lines.line(line)?.pick(word);
     match slot::kind(root) {
         LEAF => Some(slot::id(root)),
         RUNS => runs(lines, root, address & 0xffff),

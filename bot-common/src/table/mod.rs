@@ -12,8 +12,9 @@
 //! | lines | what |
 //! |---|---|
 //! | [`HEADER`] | words: [`MAGIC`], then for each part of the IPv6 filter its place (line << 40, log2 of its bits) and its secret, then place (line << 40, number of lines) and secret of the shortcuts |
-//! | [`ROOT_V4`] | for each value of the first two octets 192 bits, one for every 4/3 of a /24 (0: surely no verdict there), and a slot |
-//! | [`ROOT_V6`] | 65,536 slots by the first two octets |
+//! | [`ROOT_V4`] | 65,536 slots by the first two octets |
+//! | [`ROOT_V6`] | the same for IPv6 |
+//! | [`FILTER_V4`] | 2^24 bits, one for each /24; 0: surely no verdict in it |
 //! | [`BLOCKS`] and on | blocks of lines, anywhere; the parts of the IPv6 filter and the shortcuts are among them |
 //!
 //! A root slot leads to *pages*. A page is one line with a sorted list of keys over the next 16
@@ -73,7 +74,7 @@ mod words;
 
 pub use filter::{FilterV6, HashedBits};
 pub use lookup::lookup;
-pub use root::{FILTER_V4_WORDS, bit_v4, cell_v4, root_v4, root_v6, v4_filter_bit};
+pub use root::{FILTER_V4_WORDS, filter_v4, root_v4, root_v6, v4_filter_bit};
 pub use shortcut::{SHORTCUTS, Shortcuts};
 
 #[cfg(doc)]
@@ -98,10 +99,13 @@ pub const ROOT_SLOTS: u32 = 1 << 16;
 pub const ROOT_V4: u32 = 64;
 
 /// First line of the IPv6 root.
-pub const ROOT_V6: u32 = ROOT_V4 + ROOT_SLOTS / 2;
+pub const ROOT_V6: u32 = ROOT_V4 + ROOT_SLOTS / 8;
+
+/// First line of the IPv4 filter.
+pub const FILTER_V4: u32 = ROOT_V6 + ROOT_SLOTS / 8;
 
 /// First line that blocks may use.
-pub const BLOCKS: u32 = ROOT_V6 + ROOT_SLOTS / 8;
+pub const BLOCKS: u32 = FILTER_V4 + (1 << 24) / 512;
 
 /// Levels of pages below the IPv6 root: bits 16 to 63, 16 at a time.
 pub const LEVELS_V6: usize = 3;

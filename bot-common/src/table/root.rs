@@ -1,44 +1,43 @@
-//! The roots: where a lookup begins, and the filter that ends most of them there.
+//! The roots, where a lookup begins, and the filter of IPv4.
+//!
+//! The filter has lines of its own: a lookup reads root and filter at the same time, and the root
+//! alone is small enough to stay in the CPU's caches.
 
-use super::{LINE_WORDS, ROOT_V4, ROOT_V6};
+use super::{FILTER_V4, LINE_WORDS, ROOT_V4, ROOT_V6};
 
-/// Words of the IPv4 filter for one /16: 192 bits, one for every 4/3 of a /24.
-pub const FILTER_V4_WORDS: usize = 3;
+/// Words of the IPv4 filter for one /16: a bit for each /24.
+pub const FILTER_V4_WORDS: usize = 4;
 
-/// Words for one /16 of IPv4: its part of the filter, and its slot after that.
-const CELL_V4_WORDS: u32 = 4;
-
-/// Where the words of an IPv4 /16 (its first two octets are `index`) begin: line and word. Two of
-/// them share a line.
-#[inline(always)]
-pub const fn cell_v4(index: u32) -> (u32, usize) {
-    let word = (index & 1) * CELL_V4_WORDS;
-    (ROOT_V4 + (index >> 1), word as usize)
-}
-
-/// Where the slot of an IPv4 /16 is.
+/// Where the slot of an IPv4 /16 (its first two octets are `index`) is: line and word.
 #[inline(always)]
 pub const fn root_v4(index: u32) -> (u32, usize) {
-    let (line, word) = cell_v4(index);
-    (line, word + FILTER_V4_WORDS)
+    slot_of(ROOT_V4, index)
 }
 
 /// Where the slot of an IPv6 /16 is.
 #[inline(always)]
 pub const fn root_v6(index: u32) -> (u32, usize) {
-    (ROOT_V6 + (index >> 3), index as usize & (LINE_WORDS - 1))
+    slot_of(ROOT_V6, index)
 }
 
-/// Which bit of its /16 stands for the /24 of an address: bits 8 to 15 of `address`, scaled.
 #[inline(always)]
-pub const fn bit_v4(address: u32) -> u32 {
-    ((address >> 8 & 0xff) * 3) >> 2
+const fn slot_of(root: u32, index: u32) -> (u32, usize) {
+    (root + (index >> 3), index as usize & (LINE_WORDS - 1))
+}
+
+/// Where the filter's words of an IPv4 /16 begin: line and word.
+#[inline(always)]
+pub const fn filter_v4(index: u32) -> (u32, usize) {
+    (
+        FILTER_V4 + (index >> 1),
+        (index & 1) as usize * FILTER_V4_WORDS,
+    )
 }
 
 /// Where the filter bit of an IPv4 address is: line, word and bit number.
 #[inline(always)]
 pub const fn v4_filter_bit(address: u32) -> (u32, usize, u32) {
-    let (line, word) = cell_v4(address >> 16);
-    let bit = bit_v4(address);
-    (line, word + (bit >> 6) as usize, bit & 63)
+    let cell = address >> 8;
+    let word = (cell >> 6) as usize & (LINE_WORDS - 1);
+    (FILTER_V4 + (cell >> 9), word, cell & 63)
 }
