@@ -14,8 +14,12 @@ use std::{
     time::{Duration, Instant},
 };
 
+use aya::maps::{Array, Map, MapData};
 use bot_agent::datapath::Pinned;
-use bot_common::abi::verdict::Verdict;
+use bot_common::abi::{
+    names::{LAYOUT_VERSION, MAP_GENERATION},
+    verdict::Verdict,
+};
 use bot_tests::{
     lab::{HOST, IFACE, Lab, NETWORK, STRANGER},
     privilege::is_root,
@@ -151,6 +155,54 @@ fn a_difference_between_the_rules_and_the_kernel_is_mended_and_counted() {
     }
     assert_eq!(agent.cli(&["check", &source]).code, 1);
     assert_eq!(agent.json(&["status"])["table"]["repairs"], 1);
+}
+
+#[test]
+fn a_damaged_table_is_replaced_before_a_change_is_acknowledged() {
+    if !is_root("a_damaged_table_is_replaced") {
+        return;
+    }
+    let lab = Lab::new("damaged");
+    let (agent, _file) = with_list(&lab, "block", &format!("{NETWORK}\n2001:db8:7::/48\n"));
+    damage(&agent);
+    agent.ok(&["block", "192.0.2.77"]);
+    assert_eq!(agent.cli(&["check", "192.0.2.77"]).code, 1);
+    assert_eq!(agent.cli(&["check", &STRANGER.to_string()]).code, 1);
+    assert_eq!(agent.cli(&["check", "2001:db8:7::1"]).code, 1);
+    agent.event("an error", |event| {
+        event["event"] == "error"
+            && event["message"]
+                .as_str()
+                .is_some_and(|text| text.contains("does somebody write"))
+    });
+    assert_eq!(agent.json(&["status"])["table"]["repairs"], 1);
+}
+
+#[test]
+fn a_damaged_table_is_found_and_replaced() {
+    if !is_root("a_damaged_table_is_found_and_replaced") {
+        return;
+    }
+    let lab = Lab::new("found");
+    let (agent, _file) = with_list(&lab, "block", &format!("{NETWORK}\n"));
+    damage(&agent);
+    let begun = Instant::now();
+    while agent.json(&["status"])["table"]["repairs"] == 0 {
+        assert!(begun.elapsed() < Duration::from_mins(1), "nobody mends it");
+        thread::sleep(Duration::from_millis(200));
+    }
+    assert_eq!(agent.cli(&["check", &STRANGER.to_string()]).code, 1);
+}
+
+/// Writes nonsense over everything in the generation in force but its header.
+fn damage(agent: &Resident<'_>) {
+    let maps = agent.pin_dir().join(format!("v{LAYOUT_VERSION}/maps"));
+    let map = MapData::from_pin(maps.join(MAP_GENERATION)).unwrap();
+    let mut lines: Array<MapData, [u64; 8]> = Map::Array(map).try_into().unwrap();
+    for line in 1..lines.len() {
+        let nonsense = u64::from(line).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        lines.set(line, [nonsense; 8], 0).unwrap();
+    }
 }
 
 #[test]

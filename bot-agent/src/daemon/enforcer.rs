@@ -139,8 +139,11 @@ impl Enforcer {
             Prepared::Regions(regions) => {
                 for (region, ranges) in regions {
                     if !self.datapath.update(region, &ranges)? {
-                        let whole = self.work_out(inputs, &Reach::Everything, now)?;
-                        return self.publish(whole, inputs, now);
+                        return self.publish_whole(inputs, now);
+                    }
+                    if !self.agrees(region, &ranges) {
+                        self.repairs += 1;
+                        return self.publish_whole(inputs, now);
                     }
                 }
             }
@@ -154,6 +157,9 @@ impl Enforcer {
 
     /// Compares a part of the kernel's tables with the policy, another one each time, and mends what
     /// differs. Nothing should.
+    ///
+    /// Where ranges differ, somebody else wrote into the generation, and nothing in it can be
+    /// trusted, what is free and what is used included: a whole new one takes its place.
     pub(super) fn look_for_differences(
         &mut self,
         inputs: &Inputs<'_>,
@@ -170,18 +176,37 @@ impl Enforcer {
         let mut compared = 0;
         for _ in 0..Cursor::at_once() {
             let region = self.cursor.next_region();
-            let said = self.datapath.ranges_within(region);
             let wanted = self.assign(&policy::compile_within(inputs, region, now), now)?;
-            compared += said.v4.len() + said.v6.len();
-            if said != wanted {
+            compared += wanted.v4.len() + wanted.v6.len();
+            if !self.agrees(region, &wanted) {
                 self.repairs += 1;
-                self.publish(Prepared::Regions(vec![(region, wanted)]), inputs, now)?;
+                return self.publish_whole(inputs, now);
             }
             if compared > cursor::RANGES {
                 break;
             }
         }
         Ok(())
+    }
+
+    fn publish_whole(&mut self, inputs: &Inputs<'_>, now: Now) -> Result<(), EnforceError> {
+        let whole = self.work_out(inputs, &Reach::Everything, now)?;
+        self.publish(whole, inputs, now)
+    }
+
+    /// Whether the generation in force says this about a region, to whoever reads it all and to whoever
+    /// asks about an address.
+    fn agrees(&self, region: Prefix, wanted: &Ranges) -> bool {
+        let v4 = wanted.v4.iter();
+        let v4 = v4.map(|range| (Address::from_v4(range.first.to_be_bytes()), range.id));
+        let v6 = wanted.v6.iter();
+        let v6 = v6.map(|range| (Address::from_v6(range.first.to_be_bytes()), range.id));
+        // A mapped address is IPv4, whatever IPv6 ranges say.
+        let mut asked = v4
+            .chain(v6)
+            .filter(|(address, _)| address.is_v4() == region.is_v4());
+        self.datapath.ranges_within(region) == *wanted
+            && asked.all(|(address, id)| self.datapath.verdict_id(address) == id)
     }
 
     /// Differences that were found and mended.

@@ -28,14 +28,28 @@ impl Daemon {
         if let Some(result) = self.filter.retry(now) {
             self.trouble_of("enforcing the rules", &result);
         }
+        let before = self.filter.enforcer.repairs();
         let result = self.filter.look_for_differences(now);
         self.trouble_of("comparing the kernel's table with the rules", &result);
+        self.tell_repairs(before);
         self.look_at_databases();
         self.tell_tails();
         for outcome in self.assembler.expire(now.boot_ns) {
             self.outcome(&outcome);
         }
         self.sink.tick(now);
+    }
+
+    /// Somebody else writes what only the agent should.
+    fn tell_repairs(&mut self, before: u64) {
+        let mended = self.filter.enforcer.repairs().saturating_sub(before);
+        if mended > 0 {
+            self.emit(Body::error(format!(
+                "the kernel's table was not what the rules say, and is again ({mended} mended): \
+                 does somebody write to the maps in {}?",
+                self.config.agent.pin_dir.display()
+            )));
+        }
     }
 
     /// What bursts left folded when they ended.
