@@ -22,7 +22,8 @@ const REFUSED: i32 = 2;
 /// Addresses that are no neighbours, one a line.
 fn hosts(numbers: Range<u32>) -> String {
     let hosts = numbers.map(|n| Ipv4Addr::from(0x0b00_0000 + 2 * n));
-    hosts.map(|host| format!("{host}\n")).collect()
+    let lines: Vec<String> = hosts.map(|host| host.to_string()).collect();
+    lines.join("\n")
 }
 
 fn file(agent: &Resident<'_>, name: &str, text: &str) -> String {

@@ -74,8 +74,8 @@ impl Filter {
         Err(refused(&error))
     }
 
-    /// Puts the limit in force, then what `reach` takes. A policy that no rule or list of changed
-    /// must fit a smaller limit too.
+    /// Puts the limit in force, then what `reach` takes. A smaller limit is looked at by itself: where
+    /// no rule and no list is another one, nothing is worked out that could be refused.
     fn fit(&mut self, prefixes: usize, reach: &Reach, now: Now) -> Result<(), EnforceError> {
         let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
         self.enforcer.limit_prefixes(prefixes, &inputs, now)?;
