@@ -272,7 +272,7 @@ fn a_list_of_as_many_prefixes_as_the_table_holds_fits_and_no_rule_more() {
     agent.ok(&["block", "11.0.0.2"]);
     let refused = agent.cli(&["block", "11.0.0.3"]).fails(2);
     assert!(
-        refused.contains("name 1025 prefixes, the table holds 1024"),
+        refused.contains("name 1025 prefixes, [tables] prefixes allows 1024"),
         "{refused}"
     );
     assert_eq!(agent.json(&["status"])["table"]["prefixes"], ALL);

@@ -18,12 +18,13 @@ use bot_common::{
 
 use crate::{
     datapath::{Datapath, TableError},
-    policy::{self, Enforced, Inputs, Limits, Owner, TableFull},
+    policy::{self, Enforced, Inputs, Limits, Owner, Room, TableFull},
     rules::{prefix::Prefix, rule::RuleId, time::Now},
     table::{Image, Ranges},
 };
 
 mod cursor;
+mod rehearse;
 
 use cursor::Cursor;
 
@@ -62,8 +63,8 @@ pub(super) enum EnforceError {
 pub(super) enum Prepared {
     /// What each of these prefixes says from now on.
     Regions(Vec<(Prefix, Ranges)>),
-    /// A whole table, and the ids that it refers to.
-    Whole(Box<Image>, Vec<VerdictId>),
+    /// A whole table, the ids that it refers to, and how many prefixes its policy names.
+    Whole(Box<Image>, Vec<VerdictId>, usize),
 }
 
 /// What a change concerns.
@@ -101,7 +102,9 @@ impl Enforcer {
     /// Takes over what the kernel's tables hold. They are not changed before the first change.
     pub(super) fn new(datapath: Datapath, limits: Limits) -> Result<Self, TableError> {
         let live = ids_in(&datapath.ranges());
-        let enforced = Enforced::from_kernel(limits, &datapath.verdicts()?, live);
+        let mut enforced = Enforced::from_kernel(limits, &datapath.verdicts()?, live);
+        // Rules that were stored under a greater limit are not lost to a smaller one.
+        *enforced.room_mut() = Room::for_what_is_there(limits.prefixes);
         Ok(Self {
             datapath,
             limits,
@@ -146,10 +149,12 @@ impl Enforcer {
                         return self.publish_whole(inputs, now);
                     }
                 }
+                self.enforced.room_mut().settle(inputs.named_at_most());
             }
-            Prepared::Whole(image, ids) => {
+            Prepared::Whole(image, ids, named) => {
                 self.datapath.swap(*image)?;
                 self.enforced.sweep(ids, now);
+                self.enforced.room_mut().settle(named);
             }
         }
         Ok(())
@@ -214,10 +219,27 @@ impl Enforcer {
         self.repairs
     }
 
-    /// Another limit, for changes from now on; returns the one before.
-    pub(super) fn limit_prefixes(&mut self, prefixes: usize) -> usize {
-        self.enforced.limit_prefixes(prefixes);
-        std::mem::replace(&mut self.limits.prefixes, prefixes)
+    /// How many prefixes may be named.
+    pub(super) fn room(&self) -> Room {
+        self.enforced.room()
+    }
+
+    /// Another limit, for changes from now on. One that is lowered must hold what is named.
+    pub(super) fn limit_prefixes(
+        &mut self,
+        limit: usize,
+        inputs: &Inputs<'_>,
+        now: Now,
+    ) -> Result<(), TableFull> {
+        let named = || policy::named(inputs, now);
+        self.set_room(self.room().with_limit(limit, named)?);
+        Ok(())
+    }
+
+    /// What [`Self::room`] was before.
+    pub(super) fn set_room(&mut self, room: Room) {
+        self.limits.prefixes = room.limit();
+        *self.enforced.room_mut() = room;
     }
 
     /// What is used of what there is. The prefixes are counted as for the limit.
@@ -274,7 +296,9 @@ impl Enforcer {
     /// Learns again what the kernel holds, after it refused something half-way.
     pub(super) fn read_anew(&mut self, now: Now) -> Result<(), TableError> {
         let live = ids_in(&self.datapath.ranges());
+        let room = self.room();
         self.enforced = Enforced::read_anew(self.limits, &self.datapath.verdicts()?, live, now);
+        self.set_room(room);
         Ok(())
     }
 
@@ -284,21 +308,30 @@ impl Enforcer {
         reach: &Reach,
         now: Now,
     ) -> Result<Prepared, EnforceError> {
-        // Only a generation of this agent's own can be changed in place; and near the limit everything
-        // is counted.
-        if let Reach::Prefixes(prefixes) = reach
-            && self.datapath.usage().is_some()
-            && inputs.named_at_most() <= self.limits.prefixes
-        {
+        if let Some(prefixes) = self.in_place(inputs, reach) {
             let regions = prefixes.iter().map(|region| {
                 let compiled = policy::compile_within(inputs, *region, now);
                 Ok((*region, self.assign(&compiled, now)?))
             });
             return regions.collect::<Result<_, _>>().map(Prepared::Regions);
         }
-        let ranges = self.assign(&policy::compile(inputs, now), now)?;
+        let compiled = policy::compile(inputs, now);
+        let named = compiled.prefixes.unwrap_or(inputs.named_at_most());
+        let ranges = self.assign(&compiled, now)?;
         let image = Image::build(&ranges).map_err(|full| TableError::Room { full })?;
-        Ok(Prepared::Whole(Box::new(image), ids_in(&ranges)))
+        Ok(Prepared::Whole(Box::new(image), ids_in(&ranges), named))
+    }
+
+    /// The prefixes that are changed in place; nothing: a new generation is made.
+    ///
+    /// Only a generation of this agent's own can be changed in place; and near the limit everything
+    /// is counted.
+    fn in_place<'r>(&self, inputs: &Inputs<'_>, reach: &'r Reach) -> Option<&'r [Prefix]> {
+        let Reach::Prefixes(prefixes) = reach else {
+            return None;
+        };
+        let fits = || inputs.named_at_most() <= self.room().most();
+        (self.datapath.usage().is_some() && fits()).then_some(prefixes)
     }
 
     /// Gives ids to what was compiled, and writes those that are new.

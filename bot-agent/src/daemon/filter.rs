@@ -33,6 +33,10 @@ use crate::{
     store::{Change, Store},
 };
 
+mod configure;
+
+pub(super) use configure::Configured;
+
 /// How long to wait before a kernel that refused is asked again.
 const RETRY_NS: u64 = 10_000_000_000;
 
@@ -150,15 +154,15 @@ impl Filter {
         Ok(edit.answer)
     }
 
-    /// Only looks whether an operator's change is possible.
+    /// Only looks whether an operator's change is possible. Nothing of it stays.
     pub(super) fn rehearse<T>(&mut self, edit: Edit<T>, now: Now) -> Result<T, Failure> {
         let undo = self.rules.apply(&edit.changes);
         let reach = Self::reach(undo.subjects());
         let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
-        let prepared = self.enforcer.prepare(&inputs, &reach, now);
+        let rehearsed = self.enforcer.rehearse(&inputs, &reach, now);
         self.rules.undo(undo);
-        match prepared {
-            Ok(_) => Ok(edit.answer),
+        match rehearsed {
+            Ok(()) => Ok(edit.answer),
             Err(error) => Err(refused(&error)),
         }
     }
@@ -200,46 +204,6 @@ impl Filter {
         (ended, result)
     }
 
-    /// Takes what the configuration says: its rules, lists and the database, all at once. When that
-    /// cannot come into force, everything stays what it was.
-    pub(super) fn configure(
-        &mut self,
-        rules: Vec<Draft>,
-        lists: Vec<List>,
-        database: Option<Arc<Database>>,
-        now: Now,
-    ) -> Result<Synced, Failure> {
-        let others = !(lists.is_empty() && self.lists.is_empty())
-            || database.as_ref().map(Arc::as_ptr) != self.database.as_ref().map(Arc::as_ptr);
-        let synced = self
-            .rules
-            .sync(|origin| *origin == Origin::Config, rules, now);
-        let before = (
-            std::mem::replace(&mut self.lists, lists),
-            std::mem::replace(&mut self.database, database),
-        );
-        let reach = if others {
-            Reach::Everything
-        } else {
-            Self::reach(self.subjects(&synced))
-        };
-        if !self.begun || reach == Reach::Prefixes(Vec::new()) {
-            return Ok(synced);
-        }
-        if let Err(failure) = self.enforce_reach(&reach, now) {
-            (self.lists, self.database) = before;
-            for id in &synced.added {
-                self.rules.remove(*id);
-            }
-            for rule in synced.removed {
-                self.rules.insert(rule, now);
-            }
-            self.enforce_anew(now);
-            return Err(failure);
-        }
-        Ok(synced)
-    }
-
     /// Puts the policy as it is into the kernel, and keeps it true from now on.
     pub(super) fn enforce(&mut self, now: Now) -> Result<(), Failure> {
         self.begun = true;
@@ -257,6 +221,21 @@ impl Filter {
     /// Why the kernel's table is not what the rules say, while it is not.
     pub(super) fn lag(&self) -> Option<&str> {
         self.lag.as_ref().map(|lag| lag.why.as_str())
+    }
+
+    /// Says so while rules and lists name more prefixes than the limit allows.
+    pub(super) fn excess(&self, now: Now) -> Option<String> {
+        let room = self.enforcer.room();
+        if room.most() <= room.limit() {
+            return None;
+        }
+        let (named, limit) = (policy::named(&self.inputs(), now), room.limit());
+        (named > limit).then(|| {
+            format!(
+                "rules and lists name {named} prefixes, [tables] prefixes allows {limit}: all of them \
+                 are in force, but none can be added; raise [tables] prefixes and reload"
+            )
+        })
     }
 
     /// Compares a part of the kernel's tables with the policy, and mends what differs.
@@ -352,29 +331,36 @@ impl Filter {
     }
 
     fn enforce_reach(&mut self, reach: &Reach, now: Now) -> Result<(), Failure> {
+        self.attempt(reach, now).map_err(|error| {
+            self.fall_behind(&error, now);
+            refused(&error)
+        })
+    }
+
+    /// Puts into the kernel what `reach` takes.
+    fn attempt(&mut self, reach: &Reach, now: Now) -> Result<(), EnforceError> {
         let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
-        let enforcer = &mut self.enforcer;
-        let outcome = enforcer
-            .prepare(&inputs, reach, now)
-            .and_then(|prepared| enforcer.publish(prepared, &inputs, now));
-        match &outcome {
-            Ok(()) if *reach == Reach::Everything => self.lag = None,
-            Ok(()) => {}
-            Err(error) => {
-                self.lag = Some(Lag {
-                    why: refused(error).message,
-                    retry_at: now.boot_ns.saturating_add(RETRY_NS),
-                });
-                if matches!(error, EnforceError::Table(_)) {
-                    // What it took and what not, it must say itself.
-                    let read = self.enforcer.read_anew(now);
-                    if let Err(error) = read {
-                        tracing::warn!("reading the kernel's tables: {error}");
-                    }
-                }
+        let prepared = self.enforcer.prepare(&inputs, reach, now)?;
+        self.enforcer.publish(prepared, &inputs, now)?;
+        if *reach == Reach::Everything {
+            self.lag = None;
+        }
+        Ok(())
+    }
+
+    /// The kernel's table is not what the rules say, for now.
+    fn fall_behind(&mut self, error: &EnforceError, now: Now) {
+        self.lag = Some(Lag {
+            why: refused(error).message,
+            retry_at: now.boot_ns.saturating_add(RETRY_NS),
+        });
+        if matches!(error, EnforceError::Table(_)) {
+            // What it took and what not, it must say itself.
+            let read = self.enforcer.read_anew(now);
+            if let Err(error) = read {
+                tracing::warn!("reading the kernel's tables: {error}");
             }
         }
-        outcome.map_err(|error| refused(&error))
     }
 
     /// After a refusal: what the kernel took of it is taken back.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, access, networks::objection, rules::failed, wishes};
+use super::{Daemon, access, filter::Configured, networks::objection, rules::failed, wishes};
 use crate::{
     config::Config,
     control::protocol::{Failure, FailureCode},
@@ -50,14 +50,14 @@ impl Daemon {
         }
         // Rules, lists and ASNs go first: they are what may not fit.
         let (lists, files) = self.list_files.read(&config.lists, self.filter.lists());
-        let (rules, database) = (config.rules.clone(), self.databases.shared());
-        let enforcer = &mut self.filter.enforcer;
-        let limit = enforcer.limit_prefixes(wishes::limits(&config).prefixes);
-        let configured = self.filter.configure(rules, lists, database, host::now());
-        let synced = configured.inspect_err(|_| {
-            self.databases = databases;
-            self.filter.enforcer.limit_prefixes(limit);
-        })?;
+        let configured = Configured {
+            rules: config.rules.clone(),
+            lists,
+            database: self.databases.shared(),
+            prefixes: wishes::limits(&config).prefixes,
+        };
+        let synced = self.filter.configure(configured, host::now());
+        let synced = synced.inspect_err(|_| self.databases = databases)?;
         self.tell_list_files(files);
         self.config = Arc::new(config);
         if let Err(failure) = self.write_settings() {

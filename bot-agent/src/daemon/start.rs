@@ -17,7 +17,7 @@ use tokio::net::UnixListener;
 use super::{
     Daemon, Wakers, Wish, access,
     databases::Databases,
-    filter::Filter,
+    filter::{Configured, Filter},
     interfaces::Interfaces,
     mode::ModeState,
     networks::objection,
@@ -177,8 +177,13 @@ impl Daemon {
         let (_, ended) = self.filter.expire(now);
         ended?;
         let (lists, files) = self.list_files.read(&self.config.lists, &[]);
-        let (rules, shared) = (self.config.rules.clone(), self.databases.shared());
-        self.filter.configure(rules, lists, shared, now)?;
+        let configured = Configured {
+            rules: self.config.rules.clone(),
+            lists,
+            database: self.databases.shared(),
+            prefixes: wishes::limits(&self.config).prefixes,
+        };
+        self.filter.configure(configured, now)?;
         self.tell_list_files(files);
         self.look_at_databases();
         let database = self.databases.get().ok();
@@ -192,6 +197,9 @@ impl Daemon {
         self.look_at_host();
         // Nothing of this was put into the kernel yet: there it comes all at once.
         self.filter.enforce(now)?;
+        if let Some(excess) = self.filter.excess(now) {
+            self.emit(Body::error(excess));
+        }
         self.write_settings()?;
         Ok(())
     }

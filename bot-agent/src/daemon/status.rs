@@ -41,6 +41,7 @@ impl Daemon {
         if !self.filter.lag().is_none_or(is_told) {
             notes.extend(self.differs());
         }
+        notes.extend(self.filter.excess(now));
         Ok(Response::Status(Box::new(Status {
             agent: Some(AgentView {
                 version: env!("CARGO_PKG_VERSION").into(),

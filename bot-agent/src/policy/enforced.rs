@@ -16,6 +16,7 @@ use super::{
     dictionary::{Dictionary, Exhausted, Fresh, Grouping},
     family::Family,
     full::{Limits, TableFull},
+    room::Room,
     states::{Chains, NOTHING},
 };
 use crate::{
@@ -23,10 +24,10 @@ use crate::{
     table::{Range, Ranges},
 };
 
-/// What ids mean in the kernel, as the agent knows it.
+/// What ids mean in the kernel, as the agent knows it. A clone is for trying out a change.
 #[derive(Clone, Debug)]
 pub struct Enforced {
-    limits: Limits,
+    room: Room,
     dictionary: Dictionary,
     reclaimed: Vec<(VerdictId, Owner)>,
 }
@@ -74,7 +75,7 @@ impl Enforced {
 
     fn with(limits: Limits, dictionary: Dictionary) -> Self {
         Self {
-            limits,
+            room: Room::of(limits.prefixes),
             dictionary,
             reclaimed: Vec::new(),
         }
@@ -97,18 +98,6 @@ impl Enforced {
         self.reclaimed.extend(self.dictionary.slots().reclaimed());
         self.dictionary.slots_mut().keep();
         Ok(assigned)
-    }
-
-    /// Only looks whether [`Self::assign`] would do.
-    pub fn rehearse(
-        &mut self,
-        compiled: &Compiled,
-        hint: impl Fn(Address) -> VerdictId,
-        now: Now,
-    ) -> Result<(), TableFull> {
-        self.assign_somehow(compiled, &hint, now)?;
-        self.dictionary.slots_mut().take_back();
-        Ok(())
     }
 
     /// After publication: every id that the table does not refer to begins to rest. `live` are the
@@ -139,9 +128,14 @@ impl Enforced {
         self.dictionary.slots().verdict(id).copied()
     }
 
-    /// Another limit, for what is compiled from now on.
-    pub fn limit_prefixes(&mut self, prefixes: usize) {
-        self.limits.prefixes = prefixes;
+    /// How many prefixes may be named.
+    pub fn room(&self) -> Room {
+        self.room
+    }
+
+    /// The same, to be changed.
+    pub fn room_mut(&mut self) -> &mut Room {
+        &mut self.room
     }
 
     /// Verdicts in use, for comparison with [`Limits::verdicts`].
@@ -156,7 +150,9 @@ impl Enforced {
         hint: &impl Fn(Address) -> VerdictId,
         now: Now,
     ) -> Result<Assigned, TableFull> {
-        self.check_room(compiled)?;
+        if let Some(needed) = compiled.prefixes {
+            self.room.check(needed)?;
+        }
         for grouping in Grouping::ALL {
             let assigned = self.try_assign(compiled, hint, grouping, now.boot_ns);
             if let Ok(assigned) = assigned {
@@ -165,14 +161,6 @@ impl Enforced {
             self.dictionary.slots_mut().take_back();
         }
         Err(self.or_later(compiled, hint, now.boot_ns))
-    }
-
-    fn check_room(&self, compiled: &Compiled) -> Result<(), TableFull> {
-        let capacity = self.limits.prefixes;
-        match compiled.prefixes {
-            Some(needed) if needed > capacity => Err(TableFull::Prefixes { needed, capacity }),
-            _ => Ok(()),
-        }
     }
 
     fn try_assign(

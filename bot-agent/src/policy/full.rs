@@ -18,7 +18,7 @@ pub struct Limits {
 pub enum TableFull {
     /// Too many prefixes.
     #[error(
-        "rules and lists name {needed} prefixes, the table holds {capacity}: raise [tables] \
+        "rules and lists name {needed} prefixes, [tables] prefixes allows {capacity}: raise [tables] \
          prefixes and reload; the old table stays in force"
     )]
     Prefixes {

@@ -21,6 +21,7 @@ mod named;
 mod networks;
 mod precedence;
 mod preview;
+mod room;
 mod select;
 mod slots;
 mod states;
@@ -60,6 +61,7 @@ pub use self::{
     named::named,
     precedence::{Group, Place, Precedence, Strength},
     preview::{Impact, impact},
+    room::Room,
     select::Selection,
     slots::REST,
     states::Chains,

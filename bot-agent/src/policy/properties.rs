@@ -209,10 +209,10 @@ proptest! {
             enforced.take_reclaimed();
             let untouched = state(&mut enforced);
             let compiled = compile(&inputs, now);
-            let rehearsed = enforced.rehearse(&compiled, |address| kernel.id_at(address), now);
+            let rehearsed = enforced.clone().assign(&compiled, |address| kernel.id_at(address), now);
             prop_assert_eq!(&untouched, &state(&mut enforced));
             let done = kernel.enforce(&mut enforced, &compiled, now);
-            prop_assert_eq!(rehearsed, done.as_ref().map(|_| ()).map_err(|full| *full));
+            prop_assert_eq!(&rehearsed, &done);
             if done.is_err() {
                 prop_assert_eq!(untouched, state(&mut enforced));
                 continue;
