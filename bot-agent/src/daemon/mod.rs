@@ -109,6 +109,8 @@ struct Daemon {
     ports: PortSets,
     /// From when everything is in place and attached.
     running: bool,
+    /// Repairs of the kernel's tables that were told.
+    repairs_told: u64,
     /// The last message of each recurring trouble, so that it is told once.
     troubles: tick::Troubles,
 }

@@ -160,6 +160,7 @@ fn open(
         databases: Databases::default(),
         ports: host::ports::PortSets::default(),
         running: false,
+        repairs_told: 0,
         troubles: Troubles::new(),
     };
     daemon.trouble("starting", trouble);

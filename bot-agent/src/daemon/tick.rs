@@ -28,10 +28,9 @@ impl Daemon {
         if let Some(result) = self.filter.retry(now) {
             self.trouble_of("enforcing the rules", &result);
         }
-        let before = self.filter.enforcer.repairs();
         let result = self.filter.look_for_differences(now);
         self.trouble_of("comparing the kernel's table with the rules", &result);
-        self.tell_repairs(before);
+        self.tell_repairs();
         self.look_at_databases();
         self.tell_tails();
         for outcome in self.assembler.expire(now.boot_ns) {
@@ -41,8 +40,10 @@ impl Daemon {
     }
 
     /// Somebody else writes what only the agent should.
-    fn tell_repairs(&mut self, before: u64) {
-        let mended = self.filter.enforcer.repairs().saturating_sub(before);
+    fn tell_repairs(&mut self) {
+        let repairs = self.filter.enforcer.repairs();
+        let mended = repairs.saturating_sub(self.repairs_told);
+        self.repairs_told = repairs;
         if mended > 0 {
             self.emit(Body::error(format!(
                 "the kernel's table was not what the rules say, and is again ({mended} mended): \
