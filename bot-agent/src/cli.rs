@@ -30,6 +30,7 @@ mod run;
 mod show;
 mod status;
 mod take;
+mod text;
 mod unallow;
 mod unblock;
 

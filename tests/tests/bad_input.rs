@@ -123,6 +123,19 @@ fn targets_that_make_no_sense_are_named() {
     )
     .unwrap();
     let file = file.to_str().unwrap();
+    let binary = agent.path("binary");
+    fs::write(&binary, b"198.51.100.7\n\xff\x00\x80\n").unwrap();
+    let binary = binary.to_str().unwrap();
+    let utf16 = agent.path("utf16");
+    fs::write(&utf16, b"\xff\xfe1\x00.\x00").unwrap();
+    let utf16 = utf16.to_str().unwrap();
+    let own = agent.path("own");
+    fs::write(
+        &own,
+        "198.51.100.7\n127.0.0.1\n127.0.0.2\n127.0.0.3\n127.0.0.4\n",
+    )
+    .unwrap();
+    let own = own.to_str().unwrap();
     let day = ["--duration", "1d"];
     for (targets, names) in [
         (&["10.0.0.1/8"][..], &["10.0.0.0/8"][..]),
@@ -134,6 +147,19 @@ fn targets_that_make_no_sense_are_named() {
         (&["2000::/18"], &["--force"]),
         (&["--from-file", file], &["line 2", "line 3"]),
         (&["--from-file", "/nowhere"], &["/nowhere"]),
+        (
+            &["--from-file", binary],
+            &["/binary: line 2 is not UTF-8 text", "saved as UTF-8"],
+        ),
+        (&["--from-file", utf16], &["/utf16: it is UTF-16", "iconv"]),
+        (
+            &["--from-file", own],
+            &[
+                "4 of the prefixes are protected: 127.0.0.1 is protected (loopback), 127.0.0.2 is",
+                "127.0.0.3 is protected (loopback), and 1 more",
+                "--force",
+            ],
+        ),
     ] {
         let answer = agent.cli(&[&["block", "--yes"], targets, &day].concat());
         assert_eq!(answer.code, 2, "{targets:?}: {answer:?}");

@@ -12,6 +12,7 @@ use clap::Args;
 use super::{
     global::{Global, Output},
     parts, show,
+    text::text_of,
 };
 use crate::{
     control::{
@@ -167,15 +168,17 @@ pub(super) fn gather_from(words: &[String], file: Option<&Path>) -> anyhow::Resu
 }
 
 fn read(file: &Path) -> anyhow::Result<(String, String)> {
-    if file == Path::new("-") {
-        let mut text = String::new();
-        io::stdin()
-            .read_to_string(&mut text)
-            .context("cannot read standard input")?;
-        return Ok(("standard input".to_owned(), text));
-    }
-    let name = file.display().to_string();
-    let text = std::fs::read_to_string(file).with_context(|| format!("cannot read {name}"))?;
+    let (name, bytes) = if file == Path::new("-") {
+        let mut bytes = Vec::new();
+        let read = io::stdin().read_to_end(&mut bytes);
+        read.context("cannot read standard input")?;
+        ("standard input".to_owned(), bytes)
+    } else {
+        let name = file.display().to_string();
+        let bytes = std::fs::read(file).with_context(|| format!("cannot read {name}"))?;
+        (name, bytes)
+    };
+    let text = text_of(bytes).with_context(|| format!("cannot read {name}"))?;
     Ok((name, text))
 }
 

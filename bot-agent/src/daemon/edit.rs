@@ -28,10 +28,13 @@ use crate::{
         time::{Deadline, Now},
     },
     store::Change,
+    wording::grouped_of,
 };
 
 /// Targets that an answer names of each kind.
 const NAMED: usize = 10_000;
+/// Protected prefixes that a refusal names; it counts the others.
+const NAMED_PROTECTED: usize = 3;
 
 /// A change that is not made yet.
 #[derive(Debug)]
@@ -264,21 +267,53 @@ fn protected(
     if action == RuleAction::Allow {
         return Ok(Vec::new());
     }
-    let mut found = BTreeSet::new();
-    for prefix in prefixes {
-        if force {
-            found.extend(protection_of(rules, *prefix).map(|rule| rule.id));
-        } else if let Some(what) = protection_over(rules, *prefix) {
-            return Err(Failure::new(
-                FailureCode::Refused,
-                format!(
-                    "{prefix} is {what}: blocking it may cut this host or you off. With --force it is \
-                     blocked all the same, and failsafe ports stop being exempt for it"
-                ),
-            ));
-        }
+    if force {
+        let found = prefixes
+            .iter()
+            .flat_map(|prefix| protection_of(rules, *prefix));
+        return Ok(protection_lost(
+            rules,
+            found.map(|rule| rule.id).collect(),
+            now,
+        ));
     }
-    Ok(protection_lost(rules, found, now))
+    let over = prefixes.iter();
+    let over = over.filter_map(|prefix| Some((*prefix, protection_over(rules, *prefix)?)));
+    match protection_refused(over) {
+        Some(message) => Err(Failure::new(FailureCode::Refused, message)),
+        None => Ok(Vec::new()),
+    }
+}
+
+/// What to say of prefixes that are protected; `None` where there are none.
+fn protection_refused<'a>(mut over: impl Iterator<Item = (Prefix, &'a Origin)>) -> Option<String> {
+    let named: Vec<String> = over
+        .by_ref()
+        .take(NAMED_PROTECTED)
+        .map(|(prefix, what)| format!("{prefix} is {what}"))
+        .collect();
+    let more = over.count();
+    let (count, them, stay) = match (named.len(), more) {
+        (0, _) => return None,
+        (1, _) => (String::new(), "it", "it is"),
+        (few, more) => {
+            let count = grouped_of(few + more);
+            (
+                format!("{count} of the prefixes are protected: "),
+                "them",
+                "they are",
+            )
+        }
+    };
+    let named = named.join(", ");
+    let rest = match more {
+        0 => String::new(),
+        more => format!(", and {} more", grouped_of(more)),
+    };
+    Some(format!(
+        "{count}{named}{rest}: blocking {them} may cut this host or you off. With --force {stay} \
+         blocked all the same, and failsafe ports stop being exempt for {them}"
+    ))
 }
 
 /// What protects all of `prefix`, if it is protected.

@@ -78,7 +78,12 @@ fn unblock_beside(inputs: &Inputs<'_>, targets: &[&str]) -> Edit<Taken> {
 /// Rules with a protected gateway.
 fn with_gateway() -> RuleSet {
     let mut rules = RuleSet::default();
-    let draft = Draft {
+    rules.sync(|_| true, vec![protection()], now());
+    rules
+}
+
+fn protection() -> Draft {
+    Draft {
         subject: "10.0.0.1".parse().unwrap(),
         action: RuleAction::Allow,
         scope: Scope::All,
@@ -87,9 +92,7 @@ fn with_gateway() -> RuleSet {
         deadline: None,
         reason: String::new(),
         origin: Origin::Protected("gateway".into()),
-    };
-    rules.sync(|_| true, vec![draft], now());
-    rules
+    }
 }
 
 #[test]
@@ -170,6 +173,39 @@ fn a_protected_address_needs_force_and_is_named() {
     let edit = block(&rules, &forced).unwrap();
     assert_eq!(edit.answer.protected.len(), 1);
     assert_eq!(edit.answer.exempt, 0);
+}
+
+#[test]
+fn protected_addresses_of_a_list_are_counted_and_the_first_are_named() {
+    let addresses: Vec<String> = (1..=5).map(|host| format!("10.0.0.{host}")).collect();
+    let mut rules = RuleSet::default();
+    let drafts = addresses.iter().map(|address| Draft {
+        subject: address.parse().unwrap(),
+        ..protection()
+    });
+    rules.sync(|_| true, drafts.collect(), now());
+    let refusal = |count: usize| {
+        let targets = addresses.iter().take(count).map(String::as_str);
+        let targets: Vec<&str> = targets.chain(["192.0.2.7"]).collect();
+        block(&rules, &request(&targets)).unwrap_err().message
+    };
+    let one = refusal(1);
+    assert!(
+        one.starts_with("10.0.0.1 is protected (gateway): blocking it may"),
+        "{one}"
+    );
+    let three = refusal(3);
+    let named = "10.0.0.1 is protected (gateway), 10.0.0.2 is protected (gateway), \
+                 10.0.0.3 is protected (gateway)";
+    let expected = format!("3 of the prefixes are protected: {named}: blocking them may");
+    assert!(three.starts_with(&expected), "{three}");
+    let five = refusal(5);
+    let expected = format!("5 of the prefixes are protected: {named}, and 2 more: blocking them");
+    assert!(five.starts_with(&expected), "{five}");
+    assert!(
+        five.contains("With --force they are blocked all the same"),
+        "{five}"
+    );
 }
 
 #[test]

@@ -337,6 +337,16 @@ mod tests {
     }
 
     #[test]
+    fn the_documentation_names_the_folder_of_this_layout() {
+        let page = include_str!("../../../docs/operations.md");
+        let named = format!("`/sys/fs/bpf/bot-agent/v{LAYOUT_VERSION}/`");
+        assert!(
+            page.contains(&named),
+            "docs/operations.md does not name {named}"
+        );
+    }
+
+    #[test]
     fn layout_folders_are_v_and_a_number() {
         assert_eq!(parse_version("v1"), Some(1));
         assert_eq!(parse_version("v12"), Some(12));

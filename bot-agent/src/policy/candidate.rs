@@ -101,9 +101,11 @@ impl Candidate {
         let strength = match (action, monitor, scope) {
             (Action::Pass, ..) if place.is_feed() => return None,
             (Action::Pass, ..) => Strength::Exempt,
-            (Action::Monitor, ..) | (_, true, _) => Strength::Watch,
             (Action::Drop, false, Scope::All) => Strength::DropAll,
             (Action::Drop, false, Scope::Services) => Strength::DropServices,
+            (Action::Drop, true, Scope::All) => Strength::WatchAll,
+            (Action::Drop, true, Scope::Services) => Strength::WatchServices,
+            (Action::Monitor, ..) | (_, true, _) => Strength::Watch,
             (Action::Throttle | Action::Reject | Action::Challenge, false, _) => Strength::Limit,
         };
         Some(Self {
@@ -149,7 +151,7 @@ impl Candidate {
     }
 
     pub(super) fn watches(&self) -> bool {
-        self.class.strength == Strength::Watch
+        self.class.strength.watches()
     }
 
     pub(super) fn guards(&self) -> bool {

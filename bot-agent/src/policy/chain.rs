@@ -133,9 +133,11 @@ fn decide(candidates: &[Candidate], at: u64) -> Option<(Link, u64)> {
         }
     };
     let mut services = winner.services;
-    if services && winner.action == Action::Drop && !winner.monitor {
-        // Packets that are not for services are somebody else's: a block of everything beneath.
-        let other = speaking().find(|other| !other.watches() && !other.services);
+    if services && winner.action == Action::Drop {
+        // Packets that are not for services are somebody else's: a block of everything beneath. What
+        // only watches takes no part in this beside what acts.
+        let counts = |other: &&Candidate| winner.watches() || !other.watches();
+        let other = speaking().find(|other| counts(other) && !other.services);
         if let Some(other) = other {
             services = other.action != Action::Drop;
             ends = ends.min(other.ends);

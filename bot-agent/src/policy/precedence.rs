@@ -14,7 +14,9 @@
 //! - A block of services does not take other packets off a block of everything beneath it: both hold,
 //!   unless an exemption stands between them.
 //! - What only watches never hides what acts. It decides where nothing else does, or where what acts
-//!   is an exemption beneath it: there it tells what it would drop if it were a block.
+//!   is an exemption beneath it: there it tells what it would drop if it were a block. Among
+//!   themselves sources that watch are in the order of blocks, and the first two rules hold for them
+//!   as they do for blocks.
 //! - The popular-network guard ([`Place::Popular`]) takes feeds and scores off an address, and
 //!   nothing else: rules decide as if it were not there.
 
@@ -69,8 +71,19 @@ pub enum Strength {
     DropServices,
     /// Packets are slowed down, challenged or rejected.
     Limit,
-    /// Packets pass, and what would happen to them is told.
+    /// Packets pass; that every packet would be dropped is told.
+    WatchAll,
+    /// Packets pass; that those to services would be dropped is told.
+    WatchServices,
+    /// Packets pass; that they would be slowed down, or only that they came, is told.
     Watch,
+}
+
+impl Strength {
+    /// Whether it only tells.
+    pub const fn watches(self) -> bool {
+        matches!(self, Self::WatchAll | Self::WatchServices | Self::Watch)
+    }
 }
 
 /// Class of a rule or a list entry, best first.
@@ -94,7 +107,8 @@ impl Precedence {
     pub fn of(rule: &Rule) -> Self {
         let strength = match (rule.action, rule.monitor, rule.scope) {
             (RuleAction::Allow, ..) => Strength::Exempt,
-            (RuleAction::Block, true, _) => Strength::Watch,
+            (RuleAction::Block, true, Scope::All) => Strength::WatchAll,
+            (RuleAction::Block, true, Scope::Services) => Strength::WatchServices,
             (RuleAction::Block, false, Scope::All) => Strength::DropAll,
             (RuleAction::Block, false, Scope::Services) => Strength::DropServices,
         };

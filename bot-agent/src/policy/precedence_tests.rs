@@ -182,6 +182,48 @@ fn what_only_watches_never_hides_what_acts() {
     assert_eq!(world.winner(), Some(By::Rule(RuleId(2))));
 }
 
+#[test]
+fn among_what_only_watches_the_order_is_that_of_blocks() {
+    let told = |scope| drop_answer(scope, Flags::MONITOR_ONLY.0);
+    let (all, services) = (told(KernelScope::All), told(KernelScope::Services));
+    let wide = R("block monitor", "192.0.0.0/16");
+    let narrow = R("block monitor services", HERE);
+    let first = Some(By::Rule(RuleId(1)));
+    let world = World::of(&[wide, narrow]);
+    assert_eq!((world.winner(), world.answer(0)), (first, all));
+    // Of one scope the longest prefix decides.
+    for scope in ["block monitor", "block monitor services"] {
+        let world = World::of(&[R(scope, HERE), R(scope, "192.0.0.0/16")]);
+        assert_eq!(world.winner(), first, "{scope}");
+    }
+    let watched = |action, scope| ListKind::Category {
+        action,
+        scope,
+        monitor: true,
+    };
+    let drops = L(watched(Action::Drop, Scope::Services), "192.0.0.0/16");
+    let slows = L(watched(Action::Throttle, Scope::All), HERE);
+    assert_eq!(World::of(&[drops, slows]).answer(0), services);
+}
+
+#[test]
+fn what_watches_services_takes_nothing_from_what_watches_everything_beneath_it() {
+    let told = |scope| drop_answer(scope, Flags::MONITOR_ONLY.0);
+    let (all, services) = (told(KernelScope::All), told(KernelScope::Services));
+    let own = R("block monitor services", HERE);
+    let first = Some(By::Rule(RuleId(1)));
+    let beneath = R("block monitor 10", "AS1");
+    let world = World::of(&[own, beneath]);
+    assert_eq!((world.winner(), world.answer(0)), (first, all));
+    assert_eq!(world.answer(10), services);
+    // An exemption between them keeps the other packets out.
+    let world = World::of(&[own, beneath, L(ALLOWED, HERE)]);
+    assert_eq!((world.winner(), world.answer(0)), (first, services));
+    // One beneath both does not.
+    let world = World::of(&[own, beneath, R("allow", "country:AA")]);
+    assert_eq!((world.winner(), world.answer(0)), (first, all));
+}
+
 /// Who tries a block out with `monitor` sees what it will drop.
 #[test]
 fn what_only_watches_is_told_where_it_would_beat_an_exemption() {

@@ -1,6 +1,9 @@
 //! What must hold for any rules and lists.
 
-use bot_common::{abi::verdict::MAX_CHAIN, address::Address};
+use bot_common::{
+    abi::verdict::{Flags, MAX_CHAIN, VerdictId},
+    address::Address,
+};
 use proptest::prelude::*;
 
 use super::{
@@ -101,6 +104,26 @@ proptest! {
                     "{}: kernel {:?}, policy {:?}", address.to_ip(), got, right
                 );
             }
+        }
+    }
+
+    #[test]
+    fn what_only_monitors_tells_what_it_would_do_as_a_block(world in any_world(), seconds in 0u64..31) {
+        let (watching, acting) = (world.all_blocks(true), world.all_blocks(false));
+        let (watching, acting) = (watching.made(at(0)), acting.made(at(0)));
+        let now = past(seconds);
+        let decided = |made, text| {
+            let chain = explain(&inputs(made), ip(text), now).chain;
+            let verdict = chain.first().map(|link| link.terms.verdict(VerdictId::NONE));
+            verdict.map_or(Answer::PASS, |verdict| Answer::of(&verdict))
+        };
+        for text in PROBES {
+            let told = decided(&watching, text);
+            let mut done = decided(&acting, text);
+            if done.action != Answer::PASS.action {
+                done.flags |= Flags::MONITOR_ONLY.0;
+            }
+            prop_assert_eq!(told, done, "{}", text);
         }
     }
 

@@ -57,19 +57,27 @@ pub(super) fn reference(inputs: &Inputs<'_>, address: Address, now: Now) -> Answ
             .min_by_key(|one| (one.who, hardness(one), std::cmp::Reverse(one.precise)))
             .copied()
     };
+    // What drops packets to services leaves the others to whoever is next.
+    let widened = |one: Said, counts: &dyn Fn(&Said) -> bool| {
+        let others = best(&|other| other.all && counts(other));
+        let all = one.all || others.is_some_and(|others| others.action == Action::Drop);
+        answer(Said { all, ..one })
+    };
+    let told = |watch: Said| {
+        if watch.action == Action::Drop {
+            widened(watch, &|_| true)
+        } else {
+            answer(watch)
+        }
+    };
     let acts = best(&|one| !one.watch);
     let watches = best(&|one| one.watch);
     match (acts, watches) {
-        (None, Some(watch)) => answer(watch),
+        (None, Some(watch)) => told(watch),
         (Some(acts), Some(watch)) if acts.action == Action::Pass && watch.who < acts.who => {
-            answer(watch)
+            told(watch)
         }
-        // What drops packets to services leaves the others to whoever is next.
-        (Some(acts), _) if acts.action == Action::Drop => {
-            let others = best(&|one| !one.watch && one.all);
-            let all = others.is_some_and(|others| others.action == Action::Drop);
-            answer(Said { all, ..acts })
-        }
+        (Some(acts), _) if acts.action == Action::Drop => widened(acts, &|one| !one.watch),
         (Some(acts), _) => answer(acts),
         (None, None) => Answer::PASS,
     }
@@ -160,14 +168,16 @@ fn by_lists(inputs: &Inputs<'_>, address: Address, said: &mut Vec<Said>) -> bool
     popular
 }
 
-/// In one place the harder comes first.
+/// In one place the harder comes first, and what acts before what would.
 fn hardness(one: &Said) -> u8 {
     match (one.action, one.watch, one.all) {
         (Action::Pass, ..) => 0,
-        (_, true, _) => 4,
-        (Action::Drop, _, true) => 1,
-        (Action::Drop, _, false) => 2,
-        _ => 3,
+        (Action::Drop, false, true) => 1,
+        (Action::Drop, false, false) => 2,
+        (_, false, _) if one.action != Action::Monitor => 3,
+        (Action::Drop, true, true) => 4,
+        (Action::Drop, true, false) => 5,
+        _ => 6,
     }
 }
 

@@ -1,6 +1,6 @@
 //! For tests: any rules and lists, over few prefixes, so that they meet.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use bot_common::{abi::verdict::Action, address::Address};
 use proptest::prelude::*;
@@ -57,6 +57,51 @@ pub(super) struct World {
 impl World {
     pub(super) fn made(&self, now: Now) -> (RuleSet, &Self) {
         (rule_set(&self.drafts, now), self)
+    }
+
+    /// The same, where everything that is not an exemption only monitors, or nothing does; without
+    /// force.
+    pub(super) fn all_blocks(&self, monitor: bool) -> Self {
+        let drafts = self.drafts.iter().map(|(draft, expiry)| {
+            let draft = Draft {
+                monitor: monitor && draft.action == RuleAction::Block,
+                forced: false,
+                ..draft.clone()
+            };
+            (draft, *expiry)
+        });
+        let lists = self.lists.iter().map(|list| {
+            let kind = match list.kind() {
+                // It monitors whatever it is told.
+                ListKind::Category {
+                    action: Action::Monitor,
+                    scope,
+                    ..
+                } => ListKind::Category {
+                    action: Action::Drop,
+                    scope,
+                    monitor,
+                },
+                ListKind::Category { action, scope, .. } => ListKind::Category {
+                    action,
+                    scope,
+                    monitor,
+                },
+                ListKind::Score { scope, .. } => ListKind::Score { scope, monitor },
+                exempts @ (ListKind::Allow | ListKind::VerifiedCrawler | ListKind::Popular) => {
+                    exempts
+                }
+            };
+            List::new(list.id(), Arc::clone(list.name()), kind, list.entries())
+        });
+        Self {
+            drafts: drafts.collect(),
+            lists: lists.collect(),
+            tiers: Tiers {
+                monitor: None,
+                ..self.tiers
+            },
+        }
     }
 }
 
