@@ -3,11 +3,12 @@
 use std::io::{self, Write};
 
 use clap::ValueEnum;
+use serde::Serialize;
 
 use super::{
     global::{Global, Output},
     offline::note,
-    show,
+    show::{self, Table},
 };
 use crate::{
     control::{
@@ -121,9 +122,15 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
     if args.summary {
         notes.extend(summarize(&mut client, list, global.output, out)?);
     } else if list.is_of_entries() {
-        notes.extend(write_entries(&mut client, list, global.output, out)?);
+        notes.extend(write(&mut client, list, global.output, entries(), out)?);
     } else {
-        notes.extend(write_rules(&mut client, list.clone(), global.output, out)?);
+        notes.extend(write(
+            &mut client,
+            list.clone(),
+            global.output,
+            rules(),
+            out,
+        )?);
         if list.origin.is_none() && global.output == Output::Human {
             notes.extend(left_out(&mut client, list)?);
         }
@@ -134,42 +141,73 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
     Ok(ExitCode::Ok)
 }
 
+/// What a list is made of, and how it is shown.
+struct Shape<T, const COLUMNS: usize> {
+    of: fn(Response) -> Option<Box<T>>,
+    table: Table<COLUMNS>,
+    row: fn(&T) -> [String; COLUMNS],
+    raw: fn(&T) -> String,
+    /// In place of an empty table.
+    none: &'static str,
+}
+
+fn rules() -> Shape<RuleView, 7> {
+    Shape {
+        of: rule_of,
+        table: show::rule_table(),
+        row: show::rule_row,
+        raw: show::rule_raw,
+        none: "no rules",
+    }
+}
+
+fn entries() -> Shape<EntryView, 3> {
+    Shape {
+        of: entry_of,
+        table: show::entry_table(),
+        row: show::entry_row,
+        raw: show::entry_raw,
+        none: "no entries",
+    }
+}
+
+fn rule_of(item: Response) -> Option<Box<RuleView>> {
+    if let Response::Rule(view) = item {
+        Some(view)
+    } else {
+        None
+    }
+}
+
+fn entry_of(item: Response) -> Option<Box<EntryView>> {
+    if let Response::Entry(view) = item {
+        Some(view)
+    } else {
+        None
+    }
+}
+
 /// Hands over every rule of a list as it comes. Returns why the kernel's table is not what the rules
 /// say, if it is not.
 pub(super) fn each(
     client: &mut Client,
     list: List,
-    mut rule: impl FnMut(&RuleView) -> io::Result<()>,
+    rule: impl FnMut(&RuleView) -> io::Result<()>,
 ) -> anyhow::Result<Option<String>> {
-    each_item(client, list, |item| {
-        if let Response::Rule(view) = item {
-            rule(&view)?;
-        }
-        Ok(())
-    })
+    each_item(client, list, rule_of, rule)
 }
 
-fn each_entry(
+fn each_item<T>(
     client: &mut Client,
     list: List,
-    mut entry: impl FnMut(&EntryView) -> io::Result<()>,
-) -> anyhow::Result<Option<String>> {
-    each_item(client, list, |item| {
-        if let Response::Entry(view) = item {
-            entry(&view)?;
-        }
-        Ok(())
-    })
-}
-
-fn each_item(
-    client: &mut Client,
-    list: List,
-    mut take: impl FnMut(Response) -> io::Result<()>,
+    of: fn(Response) -> Option<Box<T>>,
+    mut take: impl FnMut(&T) -> io::Result<()>,
 ) -> anyhow::Result<Option<String>> {
     let mut failed = None;
     let end = client.ask(&Request::List(list), |item| {
-        if let Err(error) = take(item) {
+        if let Some(view) = of(item)
+            && let Err(error) = take(&view)
+        {
             failed = Some(error);
             return Err(ClientError::Stopped);
         }
@@ -185,53 +223,33 @@ fn each_item(
     Err(client.unexpected(&end).into())
 }
 
-fn write_rules(
+fn write<T: Serialize, const COLUMNS: usize>(
     client: &mut Client,
     list: List,
     output: Output,
+    shape: Shape<T, COLUMNS>,
     out: &mut dyn Write,
 ) -> anyhow::Result<Option<String>> {
+    let Shape {
+        of,
+        mut table,
+        row,
+        raw,
+        none,
+    } = shape;
     match output {
         Output::Human => {
-            let mut table = show::rule_table();
-            let differs = each(client, list, |rule| table.row(show::rule_row(rule), out))?;
+            let differs = each_item(client, list, of, |item| table.row(row(item), out))?;
             if table.end(out)? == 0 {
-                writeln!(out, "no rules")?;
+                writeln!(out, "{none}")?;
             }
             Ok(differs)
         }
-        Output::Json => each(client, list, |rule| {
-            serde_json::to_writer(&mut *out, rule)?;
+        Output::Json => each_item(client, list, of, |item| {
+            serde_json::to_writer(&mut *out, item)?;
             writeln!(out)
         }),
-        Output::Raw => each(client, list, |rule| {
-            writeln!(out, "{}", show::rule_raw(rule))
-        }),
-    }
-}
-
-fn write_entries(
-    client: &mut Client,
-    list: List,
-    output: Output,
-    out: &mut dyn Write,
-) -> anyhow::Result<Option<String>> {
-    match output {
-        Output::Human => {
-            let mut table = show::entry_table();
-            let differs = each_entry(client, list, |entry| table.row(show::entry_row(entry), out))?;
-            if table.end(out)? == 0 {
-                writeln!(out, "no entries")?;
-            }
-            Ok(differs)
-        }
-        Output::Json => each_entry(client, list, |entry| {
-            serde_json::to_writer(&mut *out, entry)?;
-            writeln!(out)
-        }),
-        Output::Raw => each_entry(client, list, |entry| {
-            writeln!(out, "{}", show::entry_raw(entry))
-        }),
+        Output::Raw => each_item(client, list, of, |item| writeln!(out, "{}", raw(item))),
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) use self::{
     entries::{entry_raw, entry_row, entry_table, left_out},
     networks::{address, address_raw, database, file, network, network_raw},
     state::{check, effect_word, event_raw, interface, status, status_raw},
-    table::{rule_row, rule_table, summary, summary_raw},
+    table::{Table, rule_row, rule_table, summary, summary_raw},
 };
 use crate::{
     control::{

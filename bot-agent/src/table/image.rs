@@ -183,9 +183,14 @@ impl Image {
 /// more of them are in the CPU's cache; those of /32 are few anyway.
 fn hashes_for(ranges: &[Range<u128>], seed: Seed) -> Hashes {
     let (mut by48, mut by32) = (0, 0);
+    let (mut different, mut before) = (0, None);
     for range in ranges {
         filter::marks(range, |mark| match mark {
-            Mark::Bit48(_) => by48 += 8,
+            Mark::Bit48(high) => {
+                by48 += 8;
+                different += u64::from(before != Some(high));
+                before = Some(high);
+            }
             Mark::Bit32(_) => by32 += 16,
             Mark::Wide(..) => {}
         });
@@ -194,7 +199,7 @@ fn hashes_for(ranges: &[Range<u128>], seed: Seed) -> Hashes {
     let by32 = hashed_bits(BLOCKS + by48.lines(), by32, 15, seed.key32);
     let shortcuts = Shortcuts {
         line: by32.line + by32.lines(),
-        count: shortcut::lines_for(shortcut::wanted(ranges)),
+        count: shortcut::lines_for(different),
         key: seed.shortcuts,
     };
     Hashes {

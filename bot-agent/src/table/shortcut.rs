@@ -21,17 +21,6 @@ pub(super) struct Entry {
     pub(super) words: [u64; 2],
 }
 
-/// How many /48 there are shortcuts for, more or less.
-pub(super) fn wanted(ranges: &[Range<u128>]) -> u64 {
-    let mut count = 0;
-    let mut before = None;
-    each(ranges, |high| {
-        count += u64::from(before != Some(high));
-        before = Some(high);
-    });
-    count
-}
-
 /// Lines for so many shortcuts: 64 MiB at most. Of three for a line one in ten finds no room, which
 /// costs it time only.
 pub(super) fn lines_for(shortcuts: u64) -> u32 {
