@@ -12,6 +12,7 @@ pub mod datapath;
 pub mod event;
 pub mod exit_code;
 pub mod export;
+pub mod feeds;
 pub mod host;
 pub mod lists;
 pub mod policy;

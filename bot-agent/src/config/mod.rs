@@ -4,6 +4,7 @@
 //! everything, `resolve` checks and fills in. Reading the files ([`Config::load`]) is the only I/O.
 
 mod error;
+mod feeds;
 mod keys;
 mod layers;
 mod lists;
@@ -24,6 +25,7 @@ use std::{
 
 pub use self::{
     error::ConfigError,
+    feeds::{Feed, FeedAction, FeedSource, Http, Role},
     layers::{Place, Places},
     lists::{List, ListAction},
     raw::{LogFormat, LogLevel, Start, XdpMode},
