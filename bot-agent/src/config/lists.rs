@@ -72,7 +72,7 @@ fn checked(list: &raw::List, place: &Place, lines: Lines<'_>) -> Result<List, Co
     })
 }
 
-fn is_name(name: &str) -> bool {
+pub(super) fn is_name(name: &str) -> bool {
     let fits =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);
     (1..=32).contains(&name.len()) && name.bytes().all(fits)

@@ -8,9 +8,11 @@ mod feeds;
 mod keys;
 mod layers;
 mod lists;
+mod policies;
 mod raw;
 mod resolve;
 mod show;
+mod show_feeds;
 mod standing;
 #[cfg(test)]
 mod tests;
@@ -28,10 +30,14 @@ pub use self::{
     feeds::{Feed, FeedAction, FeedSource, Http, Role},
     layers::{Place, Places},
     lists::{List, ListAction},
+    policies::{Policy, PolicyAction},
     raw::{LogFormat, LogLevel, Start, XdpMode},
     show::show,
 };
-use crate::rules::{prefix::Prefix, rule::Draft};
+use crate::{
+    policy::Tiers,
+    rules::{prefix::Prefix, rule::Draft},
+};
 
 /// The commented example, which says every key with its default. Also `config default`.
 pub const EXAMPLE: &str = include_str!("../../../packaging/bot-agent.toml");
@@ -73,6 +79,27 @@ pub struct Config {
     pub rules: Vec<Draft>,
     /// The `[[list]]`s.
     pub lists: Vec<List>,
+    /// `[feeds]`: what holds for all feeds.
+    pub rails: Rails,
+    /// `[reputation]`: from which scores on what happens.
+    pub tiers: Tiers,
+    /// The `[[feed]]`s.
+    pub feeds: Vec<Feed>,
+    /// The `[[policy]]`s.
+    pub policies: Vec<Policy>,
+}
+
+/// `[feeds]`
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rails {
+    /// An update of which more lines cannot be read is refused, percent.
+    pub bad_lines: u8,
+    /// An update that shrinks or grows by more is held, percent.
+    pub max_change: u16,
+    /// An update that newly drops more sources known to be good is held.
+    pub known_good: u32,
+    /// Periods without news after which a feed is called stale.
+    pub stale_after: u32,
 }
 
 /// `[agent]`

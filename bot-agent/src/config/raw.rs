@@ -1,6 +1,6 @@
 //! What the files may say, key by key; nothing is checked here but shape.
 
-use std::fmt;
+use std::{collections::BTreeMap, fmt};
 
 use serde::{
     Deserialize, Deserializer, Serialize,
@@ -8,7 +8,10 @@ use serde::{
 };
 use toml::Spanned;
 
-use crate::rules::rule::{RuleAction, Scope};
+use crate::{
+    feeds::{category::Category, rail::Rail},
+    rules::rule::{RuleAction, Scope},
+};
 
 type Field<T> = Option<Spanned<T>>;
 
@@ -35,8 +38,12 @@ table!(Raw {
     log: Log,
     block: Block,
     debug: Debug,
+    feeds: Feeds,
+    reputation: Reputation,
     rule: Vec<Spanned<Rule>>,
     list: Vec<Spanned<List>>,
+    feed: Vec<Spanned<Feed>>,
+    policy: Vec<Spanned<Policy>>,
 });
 
 table!(Agent {
@@ -108,6 +115,20 @@ table!(Debug {
     kernel_log: Field<bool>,
 });
 
+table!(Feeds {
+    bad_lines: Field<u64>,
+    max_change: Field<u64>,
+    known_good: Field<u64>,
+    stale_after: Field<u64>,
+});
+
+table!(Reputation {
+    monitor: Field<u64>,
+    throttle: Field<u64>,
+    challenge: Field<u64>,
+    block: Field<u64>,
+});
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Rule {
@@ -131,6 +152,91 @@ pub(super) struct List {
     pub(super) action: Spanned<ListAction>,
     #[serde(default)]
     pub(super) scope: Field<Scope>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Feed {
+    pub(super) name: Spanned<String>,
+    #[serde(default)]
+    pub(super) file: Field<String>,
+    #[serde(default)]
+    pub(super) url: Field<String>,
+    #[serde(default)]
+    pub(super) crowdsec: Field<String>,
+    #[serde(default)]
+    pub(super) format: Field<toml::Value>,
+    #[serde(default)]
+    pub(super) every: Field<String>,
+    #[serde(default)]
+    pub(super) action: Field<FeedWord>,
+    #[serde(default)]
+    pub(super) weight: Field<u64>,
+    #[serde(default)]
+    pub(super) category: Field<Category>,
+    #[serde(default)]
+    pub(super) group: Field<String>,
+    #[serde(default)]
+    pub(super) min_confidence: Field<u64>,
+    #[serde(default)]
+    pub(super) half_life: Field<String>,
+    #[serde(default)]
+    pub(super) grace: Field<String>,
+    #[serde(default)]
+    pub(super) scope: Field<Scope>,
+    #[serde(default)]
+    pub(super) monitor: Field<bool>,
+    #[serde(default)]
+    pub(super) loosen: Option<Vec<Spanned<Rail>>>,
+    #[serde(default)]
+    pub(super) headers: BTreeMap<String, Spanned<String>>,
+    #[serde(default)]
+    pub(super) bearer: Field<String>,
+    #[serde(default)]
+    pub(super) basic: Field<String>,
+    #[serde(default)]
+    pub(super) ca: Field<String>,
+    #[serde(default)]
+    pub(super) timeout: Field<String>,
+    #[serde(default)]
+    pub(super) max_bytes: Field<u64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Policy {
+    pub(super) category: Spanned<Category>,
+    pub(super) action: Spanned<PolicyWord>,
+    #[serde(default)]
+    pub(super) ports: Option<Vec<Spanned<u16>>>,
+    #[serde(default)]
+    pub(super) scope: Field<Scope>,
+    #[serde(default)]
+    pub(super) monitor: Field<bool>,
+}
+
+/// `action` of a `[[feed]]`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum FeedWord {
+    Allow,
+    Guard,
+    Monitor,
+    Throttle,
+    Challenge,
+    Block,
+}
+
+/// `action` of a `[[policy]]`.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum PolicyWord {
+    Allow,
+    Pass,
+    Monitor,
+    Throttle,
+    Challenge,
+    Block,
 }
 
 /// What happens to sources that a list names.

@@ -3,11 +3,13 @@
 use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
-    Agent, Config, Control, Hello, HelloPorts, Log, Ports, Protect, Reports, Services, Tables, Xdp,
+    Agent, Config, Control, Hello, HelloPorts, Log, Ports, Protect, Rails, Reports, Services,
+    Tables, Xdp,
     error::ConfigError,
+    feeds,
     keys::{Keys, wrong},
     layers::{Layers, Places},
-    lists,
+    lists, policies,
     raw::{LogFormat, LogLevel, Start, XdpMode},
     standing,
 };
@@ -67,6 +69,15 @@ pub(super) fn defaults() -> Config {
         kernel_log: false,
         rules: Vec::new(),
         lists: Vec::new(),
+        rails: Rails {
+            bad_lines: 5,
+            max_change: 50,
+            known_good: 5,
+            stale_after: 3,
+        },
+        tiers: policies::TIERS,
+        feeds: Vec::new(),
+        policies: Vec::new(),
     }
 }
 
@@ -98,8 +109,12 @@ pub(super) fn resolve(layers: &Layers) -> Result<(Config, Places), ConfigError> 
         |r| &r.debug.kernel_log,
         &mut config.kernel_log,
     );
+    rails(&mut keys, &mut config.rails)?;
+    policies::tiers(&mut keys, &mut config.tiers)?;
     config.rules = standing::rules(layers, !config.asn_databases.is_empty())?;
     config.lists = lists::lists(layers)?;
+    config.feeds = feeds::feeds(layers, &config.lists)?;
+    config.policies = policies::policies(layers)?;
     Ok((config, keys.places))
 }
 
@@ -211,6 +226,34 @@ fn log(keys: &mut Keys<'_>, log: &mut Log) -> Result<(), ConfigError> {
         |r| &r.log.budget_per_second,
         1..=1_000_000,
         budget,
+    )
+}
+
+/// What holds for all feeds.
+fn rails(keys: &mut Keys<'_>, rails: &mut Rails) -> Result<(), ConfigError> {
+    keys.number(
+        "feeds.bad_lines",
+        |r| &r.feeds.bad_lines,
+        0..=100,
+        &mut rails.bad_lines,
+    )?;
+    keys.number(
+        "feeds.max_change",
+        |r| &r.feeds.max_change,
+        1..=1000,
+        &mut rails.max_change,
+    )?;
+    keys.number(
+        "feeds.known_good",
+        |r| &r.feeds.known_good,
+        0..=1_000_000,
+        &mut rails.known_good,
+    )?;
+    keys.number(
+        "feeds.stale_after",
+        |r| &r.feeds.stale_after,
+        1..=1000,
+        &mut rails.stale_after,
     )
 }
 

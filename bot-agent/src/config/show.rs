@@ -5,13 +5,16 @@ use std::{collections::BTreeSet, fmt};
 use serde::Serialize;
 use toml::Value;
 
-use super::{Config, HelloPorts, List, ListAction, Places, Ports};
+use super::{
+    Config, HelloPorts, List, ListAction, Places, Ports,
+    show_feeds::{feed_values, policy_values, tier},
+};
 use crate::rules::{
     duration,
     rule::{Draft, RuleAction},
 };
 
-/// Every key besides those of `[[rule]]` and `[[list]]`, in the order in which they are shown.
+/// Every key besides those of `[[rule]]` and other tables that may come often, in the order in which they are shown.
 pub(super) const KEYS: &[(&str, &str)] = &[
     ("agent", "interfaces"),
     ("agent", "user"),
@@ -43,6 +46,14 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("log", "budget_per_second"),
     ("block", "default_duration"),
     ("debug", "kernel_log"),
+    ("feeds", "bad_lines"),
+    ("feeds", "max_change"),
+    ("feeds", "known_good"),
+    ("feeds", "stale_after"),
+    ("reputation", "monitor"),
+    ("reputation", "throttle"),
+    ("reputation", "challenge"),
+    ("reputation", "block"),
 ];
 
 /// Writes `config` as a file that says the same. Values are followed by a comment on where they
@@ -69,20 +80,29 @@ impl fmt::Display for Shown<'_> {
             let place = place.map_or_else(|| "default".to_owned(), ToString::to_string);
             writeln!(f, "{key} = {value}  # {place}")?;
         }
-        for rule in &self.config.rules {
-            writeln!(f, "\n[[rule]]")?;
-            for (key, value) in rule_values(rule) {
-                writeln!(f, "{key} = {value}")?;
-            }
-        }
-        for list in &self.config.lists {
-            writeln!(f, "\n[[list]]")?;
-            for (key, value) in list_values(list) {
-                writeln!(f, "{key} = {value}")?;
-            }
-        }
-        Ok(())
+        let config = self.config;
+        tables(f, "rule", config.rules.iter().map(rule_values))?;
+        tables(f, "list", config.lists.iter().map(list_values))?;
+        tables(f, "feed", config.feeds.iter().map(feed_values))?;
+        tables(f, "policy", config.policies.iter().map(policy_values))
     }
+}
+
+pub(super) type Values = Vec<(&'static str, Value)>;
+
+/// An array of tables.
+fn tables(
+    f: &mut fmt::Formatter<'_>,
+    name: &str,
+    tables: impl Iterator<Item = Values>,
+) -> fmt::Result {
+    for values in tables {
+        writeln!(f, "\n[[{name}]]")?;
+        for (key, value) in values {
+            writeln!(f, "{key} = {value}")?;
+        }
+    }
+    Ok(())
 }
 
 /// The values of [`KEYS`], in their order.
@@ -101,8 +121,12 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
         log,
         block_duration,
         kernel_log,
+        rails,
+        tiers,
         rules: _,
         lists: _,
+        feeds: _,
+        policies: _,
     } = config;
     let log_file = log.file.as_ref().map(|file| file.display().to_string());
     [
@@ -139,10 +163,18 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
         Value::from(log.budget_per_second),
         Value::from(duration::format(*block_duration)),
         Value::from(*kernel_log),
+        Value::from(rails.bad_lines),
+        Value::from(i64::from(rails.max_change)),
+        Value::from(rails.known_good),
+        Value::from(rails.stale_after),
+        tier(tiers.monitor),
+        tier(tiers.throttle),
+        tier(tiers.challenge),
+        tier(tiers.block),
     ]
 }
 
-fn list_values(list: &List) -> Vec<(&'static str, Value)> {
+fn list_values(list: &List) -> Values {
     let mut values = vec![
         ("name", Value::from(list.name.as_str())),
         ("file", Value::from(list.file.display().to_string())),
@@ -154,7 +186,7 @@ fn list_values(list: &List) -> Vec<(&'static str, Value)> {
     values
 }
 
-fn rule_values(rule: &Draft) -> Vec<(&'static str, Value)> {
+fn rule_values(rule: &Draft) -> Values {
     let mut values = vec![
         ("action", word(&rule.action)),
         ("source", Value::from(rule.subject.to_string())),
@@ -169,11 +201,11 @@ fn rule_values(rule: &Draft) -> Vec<(&'static str, Value)> {
 }
 
 /// The word of an enum, as its `Deserialize` reads it.
-fn word<T: Serialize>(value: &T) -> Value {
+pub(super) fn word<T: Serialize>(value: &T) -> Value {
     Value::try_from(value).unwrap_or_else(|_| Value::from(""))
 }
 
-fn word_list(words: impl Iterator<Item = String>) -> Value {
+pub(super) fn word_list(words: impl Iterator<Item = String>) -> Value {
     Value::Array(words.map(Value::from).collect())
 }
 
@@ -184,7 +216,7 @@ fn ports(ports: &Ports) -> Value {
     }
 }
 
-fn port_list(ports: &BTreeSet<u16>) -> Value {
+pub(super) fn port_list(ports: &BTreeSet<u16>) -> Value {
     Value::Array(
         ports
             .iter()

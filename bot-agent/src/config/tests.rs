@@ -3,6 +3,9 @@
 use super::*;
 use crate::rules::rule::{Origin, RuleAction, Scope};
 
+/// Tables that may come often.
+const OF_MANY: [&str; 4] = ["rule", "list", "feed", "policy"];
+
 const DOCUMENT: &str = include_str!("../../../docs/configuration.md");
 
 fn parse(text: &str) -> Result<Config, ConfigError> {
@@ -35,12 +38,15 @@ fn the_example_says_the_defaults_as_it_is_and_uncommented() {
     assert_eq!(parse(EXAMPLE).unwrap(), Config::default());
     let all = parse(&uncommented()).unwrap();
     assert_eq!((all.rules.len(), all.lists.len()), (3, 1));
-    let without_rules_and_lists = Config {
+    assert_eq!((all.feeds.len(), all.policies.len()), (2, 1));
+    let without_tables = Config {
         rules: Vec::new(),
         lists: Vec::new(),
+        feeds: Vec::new(),
+        policies: Vec::new(),
         ..all
     };
-    assert_eq!(without_rules_and_lists, Config::default());
+    assert_eq!(without_tables, Config::default());
 }
 
 #[test]
@@ -59,24 +65,28 @@ fn the_example_and_the_document_have_every_key() {
     let known: Vec<_> = known.collect();
     let standing: Vec<_> = found
         .iter()
-        .filter(|(table, _)| table != "rule" && table != "list")
+        .filter(|(table, _)| !OF_MANY.contains(&table.as_str()))
         .cloned()
         .collect();
     assert_eq!(standing, known);
-    for key in ["action", "source", "scope", "monitor", "force", "reason"] {
-        assert!(
-            found.contains(&("rule".to_owned(), key.to_owned())),
-            "{key}"
-        );
-    }
-    for key in ["name", "file", "action", "scope"] {
-        assert!(
-            found.contains(&("list".to_owned(), key.to_owned())),
-            "{key}"
-        );
+    let keys = [
+        ("rule", "action source scope monitor force reason"),
+        ("list", "name file action scope"),
+        (
+            "feed",
+            "name file url format every action weight category group min_confidence half_life grace \
+             scope monitor loosen bearer basic headers ca timeout max_bytes",
+        ),
+        ("policy", "category action ports scope monitor"),
+    ];
+    for (table, keys) in keys {
+        for key in keys.split_whitespace() {
+            let wanted = (table.to_owned(), key.to_owned());
+            assert!(found.contains(&wanted), "{table}.{key}");
+        }
     }
     for (table, key) in found {
-        let header = if table == "rule" || table == "list" {
+        let header = if OF_MANY.contains(&table.as_str()) {
             format!("## [[{table}]]")
         } else {
             format!("## [{table}]")
@@ -94,18 +104,14 @@ fn the_example_and_the_document_have_every_key() {
 
 #[test]
 fn the_document_and_the_example_state_the_same_defaults() {
-    for (line, key) in uncommented()
-        .lines()
-        .filter_map(|line| line.split_once(" = "))
-        .filter_map(|(key, value)| {
-            (key.chars().all(|c| c.is_ascii_lowercase() || c == '_')).then_some((value, key))
-        })
-    {
-        let of_many = [
-            "action", "file", "force", "monitor", "name", "reason", "scope", "source",
-        ];
-        if !of_many.contains(&key) && key != "socket" {
-            let row = format!("| `{key}` | `{line}` |");
+    let mut of_many = false;
+    for line in uncommented().lines() {
+        of_many |= line.starts_with("[[");
+        let Some((key, value)) = line.split_once(" = ").filter(|_| !of_many) else {
+            continue;
+        };
+        if key.chars().all(|c| c.is_ascii_lowercase() || c == '_') && key != "socket" {
+            let row = format!("| `{key}` | `{value}` |");
             assert!(
                 DOCUMENT.contains(&row),
                 "docs/configuration.md has no row {row}"
@@ -142,6 +148,27 @@ fn what_is_shown_says_the_same() {
         [[rule]]
         action = "allow"
         source = "198.51.100.7"
+        [reputation]
+        challenge = 0
+        [[feed]]
+        name = "a"
+        url = "https://192.0.2.1/a"
+        weight = 7
+        half_life = "1d"
+        headers = { "X-Key" = "/key" }
+        bearer = "credential:token"
+        loosen = ["wide"]
+        [[feed]]
+        name = "b"
+        file = "/b"
+        action = "guard"
+        [[policy]]
+        category = "tor"
+        action = "block"
+        ports = [443]
+        [[policy]]
+        category = "tor"
+        action = "pass"
     "#;
     let texts = vec![(PathBuf::from("main.toml"), text.to_owned())];
     let (config, places) = Config::from_texts(texts).unwrap();
