@@ -14,6 +14,7 @@ mod config;
 mod confirm;
 mod detach;
 mod export;
+mod feeds;
 pub mod global;
 mod import;
 mod list;
@@ -103,6 +104,7 @@ enum Command {
     Import(import::Args),
     Check(check::Args),
     Asn(asn::Args),
+    Feeds(feeds::Args),
     Logs(logs::Args),
     Mode(mode::Args),
     Confirm(confirm::Args),
@@ -138,6 +140,7 @@ impl Cli {
             Command::Import(args) => import::run(args, global, out),
             Command::Check(args) => check::run(args, global, out),
             Command::Asn(args) => asn::run(args, global, out),
+            Command::Feeds(args) => feeds::run(args, global, out),
             Command::Logs(args) => logs::run(args, global, out),
             Command::Mode(args) => mode::run(args, global, out),
             Command::Confirm(args) => confirm::run(args, global, out),

@@ -20,12 +20,13 @@ pub fn grouped_of(number: usize) -> String {
 
 /// `1 packet`, `0 packets`, `2,000 addresses`.
 pub fn many(count: u128, noun: &str) -> String {
-    let ending = match (count, noun.ends_with(['s', 'x'])) {
-        (1, _) => "",
-        (_, true) => "es",
-        (_, false) => "s",
+    let (stem, ending) = match (count, noun.strip_suffix('y')) {
+        (1, _) => (noun, ""),
+        (_, Some(stem)) => (stem, "ies"),
+        (_, None) if noun.ends_with(['s', 'x']) => (noun, "es"),
+        (_, None) => (noun, "s"),
     };
-    format!("{} {noun}{ending}", grouped(count))
+    format!("{} {stem}{ending}", grouped(count))
 }
 
 /// The same for what is counted in memory.
@@ -60,5 +61,6 @@ mod tests {
         assert_eq!(many(0, "packet"), "0 packets");
         assert_eq!(many(1, "address"), "1 address");
         assert_eq!(many(65_536, "address"), "65,536 addresses");
+        assert_eq!(many(2, "entry"), "2 entries");
     }
 }

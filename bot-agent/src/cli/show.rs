@@ -8,6 +8,7 @@
 
 mod changes;
 mod entries;
+mod feeds;
 mod networks;
 mod state;
 mod table;
@@ -19,6 +20,7 @@ use serde::Serialize;
 pub(super) use self::{
     changes::{changed, imported, preview, taken},
     entries::{entry_raw, entry_row, entry_table, left_out},
+    feeds::{feed, feed_raw, feeds, overlap},
     networks::{address, address_raw, database, file, network, network_raw},
     state::{check, effect_word, event_raw, interface, status, status_raw},
     table::{Table, rule_row, rule_table, summary, summary_raw},

@@ -206,6 +206,7 @@ fn part_of(request: &mut Request) -> Option<Part<'_>> {
         | Request::Check { .. }
         | Request::Confirm { .. }
         | Request::Detach { .. }
+        | Request::Feeds(_)
         | Request::List(_)
         | Request::Logs(_)
         | Request::Mode { .. }

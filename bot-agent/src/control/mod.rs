@@ -5,6 +5,7 @@
 
 pub mod client;
 pub mod entries;
+pub mod feeds;
 mod gather;
 pub mod line;
 pub mod list;

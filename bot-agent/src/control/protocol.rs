@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 pub use super::list::List;
 use super::{
     entries::{EntryCursor, EntryView},
+    feeds::{FeedView, Feeds, OverlapView},
     list::Summary,
     network::{AddressFacts, NetworkFacts},
     view::{Changed, Check, Imported, Interface, ModeView, RuleView, Status, Taken},
@@ -82,6 +83,8 @@ pub enum Request {
         #[serde(default)]
         iface: Option<String>,
     },
+    /// Show feeds, or decide about them.
+    Feeds(Feeds),
     /// Make rules that were exported.
     Import(Import),
     /// Rules, one `rule` line each, or entries of lists, one `entry` line each, then `end`; or
@@ -251,6 +254,8 @@ pub enum Response {
     Error(Failure),
     /// An item: an event.
     Event(Box<Event>),
+    /// Feeds.
+    Feeds(Vec<FeedView>),
     /// Part of a list is kept until the rest of it comes.
     Gathered {
         /// How many, together with those before.
@@ -267,6 +272,8 @@ pub enum Response {
         /// The sentence.
         message: String,
     },
+    /// What two feeds have in common.
+    Overlap(Box<OverlapView>),
     /// An item: a rule.
     Rule(Box<RuleView>),
     /// The agent.

@@ -33,6 +33,18 @@ use crate::{
     store::{Change, Store},
 };
 
+/// [`Filter::inputs`], where the enforcer is borrowed too.
+macro_rules! inputs {
+    ($filter:expr) => {
+        $crate::policy::Inputs {
+            rules: &$filter.rules,
+            lists: &$filter.lists,
+            database: $filter.database.as_deref(),
+            tiers: $filter.tiers,
+        }
+    };
+}
+
 mod configure;
 
 pub(super) use configure::Configured;
@@ -49,6 +61,7 @@ pub(super) struct Filter {
     rules: RuleSet,
     lists: Vec<List>,
     database: Option<Arc<Database>>,
+    tiers: Tiers,
     lag: Option<Lag>,
     /// Whether the kernel is kept true already; before [`Self::enforce`] only rules change.
     begun: bool,
@@ -85,6 +98,7 @@ impl Filter {
             rules,
             lists: Vec::new(),
             database: None,
+            tiers: Tiers::default(),
             lag: None,
             begun: false,
         })
@@ -102,12 +116,7 @@ impl Filter {
 
     /// Everything that the policy is made of.
     pub(super) fn inputs(&self) -> Inputs<'_> {
-        Inputs {
-            rules: &self.rules,
-            lists: &self.lists,
-            database: self.database.as_deref(),
-            tiers: Tiers::default(),
-        }
+        inputs!(self)
     }
 
     /// Carries out an operator's change.
@@ -119,7 +128,7 @@ impl Filter {
     ) -> Result<T, Failure> {
         let undo = self.rules.apply(&edit.changes);
         let reach = Self::reach(undo.subjects());
-        let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
+        let inputs = inputs!(self);
         let prepared = match self.enforcer.prepare(&inputs, &reach, now) {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -158,7 +167,7 @@ impl Filter {
     pub(super) fn rehearse<T>(&mut self, edit: Edit<T>, now: Now) -> Result<T, Failure> {
         let undo = self.rules.apply(&edit.changes);
         let reach = Self::reach(undo.subjects());
-        let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
+        let inputs = inputs!(self);
         let rehearsed = self.enforcer.rehearse(&inputs, &reach, now);
         self.rules.undo(undo);
         match rehearsed {
@@ -248,7 +257,7 @@ impl Filter {
         if ends || !self.begun || self.lag.is_some() {
             return Ok(());
         }
-        let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
+        let inputs = inputs!(self);
         self.enforcer
             .look_for_differences(&inputs, now)
             .map_err(|error| refused(&error))
@@ -339,7 +348,7 @@ impl Filter {
 
     /// Puts into the kernel what `reach` takes.
     fn attempt(&mut self, reach: &Reach, now: Now) -> Result<(), EnforceError> {
-        let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
+        let inputs = inputs!(self);
         let prepared = self.enforcer.prepare(&inputs, reach, now)?;
         self.enforcer.publish(prepared, &inputs, now)?;
         if *reach == Reach::Everything {
@@ -387,16 +396,6 @@ impl Filter {
             }
         }
         Reach::of(prefixes)
-    }
-}
-
-/// As [`Filter::inputs`], where the enforcer is borrowed too.
-fn inputs<'a>(rules: &'a RuleSet, lists: &'a [List], database: Option<&'a Database>) -> Inputs<'a> {
-    Inputs {
-        rules,
-        lists,
-        database,
-        tiers: Tiers::default(),
     }
 }
 

@@ -79,7 +79,7 @@ use crate::{
         protected::Finder,
         watch::{Change, Watch},
     },
-    lists::ListFiles,
+    lists::{ListFiles, ListIds},
     stream::{FlowAssembler, FlowSegment, Outcome},
 };
 
@@ -95,6 +95,7 @@ struct Daemon {
     started: Timestamp,
     filter: Filter,
     list_files: ListFiles,
+    list_ids: ListIds,
     mode: ModeState,
     /// The mode words last written to the kernel; nothing before the first time.
     written: Option<(u64, u64)>,

@@ -8,6 +8,7 @@ use crate::{
     control::protocol::{Failure, FailureCode},
     event::{Body, Note, RuleChange, file::LogFile},
     host,
+    lists::ListFiles,
 };
 
 impl Daemon {
@@ -49,11 +50,13 @@ impl Daemon {
             return Err(Failure::new(FailureCode::BadConfig, rule));
         }
         // Rules, lists and ASNs go first: they are what may not fit.
-        let (lists, files) = self.list_files.read(&config.lists, self.filter.lists());
+        let present = self.filter.lists();
+        let (lists, files) = ListFiles::read(&config.lists, present, &mut self.list_ids);
         let configured = Configured {
             rules: config.rules.clone(),
             lists,
             database: self.databases.shared(),
+            tiers: config.tiers,
             prefixes: wishes::limits(&config).prefixes,
         };
         let synced = self.filter.configure(configured, host::now());

@@ -37,7 +37,7 @@ use crate::{
     },
     exit_code::ExitCode,
     host::{self, protected::Finder},
-    lists::ListFiles,
+    lists::{ListFiles, ListIds},
     rules::{mode::Mode, set::RuleSet},
     store::{Bypass, Change, Store},
     stream::{FlowAssembler, Limits as StreamLimits},
@@ -149,6 +149,7 @@ fn open(
         started: now.wall,
         filter,
         list_files: ListFiles::default(),
+        list_ids: ListIds::default(),
         mode,
         written: None,
         sink,
@@ -177,11 +178,12 @@ impl Daemon {
         self.databases.follow(&self.config.asn_databases);
         let (_, ended) = self.filter.expire(now);
         ended?;
-        let (lists, files) = self.list_files.read(&self.config.lists, &[]);
+        let (lists, files) = ListFiles::read(&self.config.lists, &[], &mut self.list_ids);
         let configured = Configured {
             rules: self.config.rules.clone(),
             lists,
             database: self.databases.shared(),
+            tiers: self.config.tiers,
             prefixes: wishes::limits(&self.config).prefixes,
         };
         self.filter.configure(configured, now)?;

@@ -19,6 +19,7 @@ use tracing_subscriber::{
 };
 
 use super::{
+    FeedChange, FeedWhat,
     Body, Event,
     render::{Brief, Safe},
 };
@@ -80,11 +81,16 @@ impl Console {
         let line = self.line(event);
         match event.body {
             Body::Error(_) => tracing::error!(target: EVENTS, "{line}"),
-            Body::Suppressed(_) => tracing::warn!(target: EVENTS, "{line}"),
+            Body::Feed(FeedChange {
+                change: FeedWhat::Held | FeedWhat::RolledBack | FeedWhat::Stale,
+                ..
+            })
+            | Body::Suppressed(_) => tracing::warn!(target: EVENTS, "{line}"),
             Body::Attach(_)
             | Body::Bypass(_)
             | Body::Detach(_)
             | Body::Drop(_)
+            | Body::Feed(_)
             | Body::Hello(_)
             | Body::Mode(_)
             | Body::Reload(_)

@@ -44,6 +44,7 @@ fn is_about(event: &Event, wanted: Prefix) -> bool {
         | Body::Bypass(_)
         | Body::Detach(_)
         | Body::Error(_)
+        | Body::Feed(_)
         | Body::Mode(_)
         | Body::Reload(_)
         | Body::Start(_)

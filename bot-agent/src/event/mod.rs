@@ -46,6 +46,8 @@ pub enum Body {
     Drop(Dropped),
     /// Something went wrong; the agent goes on.
     Error(Note),
+    /// A feed brought something, or did not.
+    Feed(FeedChange),
     /// A TLS client said hello.
     Hello(Box<Hello>),
     /// The mode changed.
@@ -91,6 +93,7 @@ pub enum Kind {
     Detach,
     Drop,
     Error,
+    Feed,
     Hello,
     Mode,
     Reload,
@@ -259,6 +262,57 @@ pub struct Detach {
     pub reason: String,
 }
 
+/// What became of a feed.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct FeedChange {
+    /// Its name.
+    pub feed: String,
+    /// What happened.
+    pub change: FeedWhat,
+    /// Entries in force now.
+    pub entries: usize,
+    /// Entries that are new.
+    #[serde(default)]
+    pub added: usize,
+    /// Entries that went.
+    #[serde(default)]
+    pub removed: usize,
+    /// The same in words, with what to do.
+    pub message: String,
+}
+
+/// What happened to a feed.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FeedWhat {
+    /// An update is in force.
+    Updated,
+    /// An update waits for somebody to accept it.
+    Held,
+    /// An operator stopped updates.
+    Paused,
+    /// An operator lets updates come again.
+    Resumed,
+    /// The entries before the last update are in force again.
+    RolledBack,
+    /// The publisher has had no news for too long.
+    Stale,
+}
+
+impl FeedWhat {
+    /// Its word in the log.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Updated => "updated",
+            Self::Held => "held",
+            Self::Paused => "paused",
+            Self::Resumed => "resumed",
+            Self::RolledBack => "rolled_back",
+            Self::Stale => "stale",
+        }
+    }
+}
+
 /// A sentence.
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Note {
@@ -302,6 +356,7 @@ impl Event {
             | Body::Bypass(_)
             | Body::Detach(_)
             | Body::Error(_)
+            | Body::Feed(_)
             | Body::Mode(_)
             | Body::Reload(_)
             | Body::RuleAdded(_)
@@ -330,6 +385,7 @@ impl Body {
             Self::Detach(_) => Kind::Detach,
             Self::Drop(_) => Kind::Drop,
             Self::Error(_) => Kind::Error,
+            Self::Feed(_) => Kind::Feed,
             Self::Hello(_) => Kind::Hello,
             Self::Mode(_) => Kind::Mode,
             Self::Reload(_) => Kind::Reload,
@@ -353,6 +409,7 @@ impl Kind {
             Self::Detach => "detach",
             Self::Drop => "drop",
             Self::Error => "error",
+            Self::Feed => "feed",
             Self::Hello => "hello",
             Self::Mode => "mode",
             Self::Reload => "reload",

@@ -59,6 +59,13 @@ impl fmt::Display for Brief<'_> {
             Body::Error(note) | Body::Reload(note) | Body::Start(note) | Body::Stop(note) => {
                 Safe(&note.message).fmt(f)
             }
+            Body::Feed(feed) => write!(
+                f,
+                "{} {}: {}",
+                feed.feed,
+                feed.change.name(),
+                Safe(&feed.message)
+            ),
             Body::Hello(hello) => write_hello(f, hello),
             Body::Mode(change) => {
                 f.write_str(&change.mode)?;

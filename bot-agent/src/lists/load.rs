@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 
 use bot_common::abi::verdict::Action;
 
-use super::read;
+use super::{ListIds, read};
 use crate::{
     config::{List as Configured, ListAction},
     policy::{List, ListId, ListKind, Score},
@@ -16,22 +16,21 @@ use crate::{
 pub struct ListFiles {
     /// Of each list by name: what is wrong with its file.
     pub troubles: BTreeMap<String, String>,
-    ids: BTreeMap<String, ListId>,
 }
 
 impl ListFiles {
-    /// Reads the files of all `configured` lists; `present` are the lists so far. `self` stays what it
-    /// is: whether the result fits is for others to say.
+    /// Reads the files of all `configured` lists; `present` are the lists so far. Whether the result fits
+    /// is for others to say.
     #[must_use]
-    pub fn read(&self, configured: &[Configured], present: &[List]) -> (Vec<List>, Self) {
+    pub fn read(
+        configured: &[Configured],
+        present: &[List],
+        ids: &mut ListIds,
+    ) -> (Vec<List>, Self) {
         let mut lists = Vec::with_capacity(configured.len());
-        let mut next = Self {
-            ids: self.ids.clone(),
-            ..Self::default()
-        };
+        let mut next = Self::default();
         for list in configured {
-            let fresh = ListId(u32::try_from(next.ids.len()).unwrap_or(u32::MAX));
-            let id = *next.ids.entry(list.name.clone()).or_insert(fresh);
+            let id = ids.of(&list.name);
             let before = present.iter().find(|before| before.id() == id);
             match load(list, id) {
                 Ok((loaded, bad)) => {
@@ -108,12 +107,13 @@ mod tests {
 
     /// Lists and their files, as an agent has them.
     #[derive(Default)]
-    struct World(Vec<List>, ListFiles);
+    struct World(Vec<List>, ListFiles, ListIds);
 
     impl World {
         fn read(&self, configured: &[Configured]) -> Self {
-            let (lists, files) = self.1.read(configured, &self.0);
-            Self(lists, files)
+            let mut ids = self.2.clone();
+            let (lists, files) = ListFiles::read(configured, &self.0, &mut ids);
+            Self(lists, files, ids)
         }
     }
 

@@ -4,8 +4,10 @@
 //! lines are counted and the first are shown; a file with too many of them is refused as a whole,
 //! because then it is not what it is taken for.
 
+mod ids;
 mod load;
 mod read;
 
+pub use ids::ListIds;
 pub use load::ListFiles;
 pub use read::{BadLine, Entries, ReadError, read};

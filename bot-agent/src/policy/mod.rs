@@ -10,6 +10,7 @@ mod column;
 mod compile;
 mod deadline;
 mod dictionary;
+mod differences;
 mod enforced;
 mod explain;
 mod family;
@@ -53,6 +54,7 @@ pub use self::{
     chain::{Chain, Link, Terms},
     compile::{Compiled, Piece, compile, compile_within},
     dictionary::Fresh,
+    differences::differences,
     enforced::{Assigned, Enforced},
     explain::{Covering, Explanation, Source, explain, explain_by},
     full::{Limits, TableFull},

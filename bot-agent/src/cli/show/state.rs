@@ -219,6 +219,7 @@ pub(in crate::cli) fn event_raw(event: &Event) -> String {
         | Body::Bypass(_)
         | Body::Detach(_)
         | Body::Error(_)
+        | Body::Feed(_)
         | Body::Mode(_)
         | Body::Reload(_)
         | Body::RuleAdded(_)

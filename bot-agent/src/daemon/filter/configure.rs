@@ -2,14 +2,15 @@
 
 use std::sync::Arc;
 
-use super::{EnforceError, Filter, Reach, inputs, refused};
+use super::{super::enforcer::MOST_REGIONS, EnforceError, Filter, Reach, refused};
 use crate::{
     asn::Database,
     control::protocol::Failure,
-    policy::List,
+    policy::{List, Tiers, differences},
     rules::{
         rule::{Draft, Origin},
         set::Synced,
+        subject::Subject,
         time::Now,
     },
 };
@@ -19,6 +20,8 @@ pub(in crate::daemon) struct Configured {
     pub rules: Vec<Draft>,
     pub lists: Vec<List>,
     pub database: Option<Arc<Database>>,
+    /// What scores lead to.
+    pub tiers: Tiers,
     /// How many prefixes may be named.
     pub prefixes: usize,
 }
@@ -35,32 +38,38 @@ impl Filter {
             rules,
             lists,
             database,
+            tiers,
             prefixes,
         } = configured;
-        let others = !(lists.is_empty() && self.lists.is_empty())
-            || database.as_ref().map(Arc::as_ptr) != self.database.as_ref().map(Arc::as_ptr);
+        let same_networks =
+            database.as_ref().map(Arc::as_ptr) == self.database.as_ref().map(Arc::as_ptr);
+        let few = differences(&self.lists, &lists, MOST_REGIONS);
+        let few = few.filter(|_| same_networks && tiers == self.tiers);
         let synced = self
             .rules
             .sync(|origin| *origin == Origin::Config, rules, now);
         let before = (
             std::mem::replace(&mut self.lists, lists),
             std::mem::replace(&mut self.database, database),
+            std::mem::replace(&mut self.tiers, tiers),
             self.enforcer.room(),
         );
         if !self.begun {
             return Ok(synced);
         }
-        let reach = if others {
-            Reach::Everything
-        } else {
-            Self::reach(self.subjects(&synced))
+        let reach = match few {
+            Some(prefixes) => {
+                let entries = prefixes.into_iter().map(Subject::Prefix);
+                Self::reach(self.subjects(&synced).into_iter().chain(entries))
+            }
+            None => Reach::Everything,
         };
         let Err(error) = self.fit(prefixes, &reach, now) else {
             return Ok(synced);
         };
         // The limit too, before the kernel is told anything: what was in force fits that one alone.
-        self.enforcer.set_room(before.2);
-        (self.lists, self.database) = (before.0, before.1);
+        self.enforcer.set_room(before.3);
+        (self.lists, self.database, self.tiers) = (before.0, before.1, before.2);
         for id in &synced.added {
             self.rules.remove(*id);
         }
@@ -77,7 +86,7 @@ impl Filter {
     /// Puts the limit in force, then what `reach` takes. A smaller limit is looked at by itself: where
     /// no rule and no list is another one, nothing is worked out that could be refused.
     fn fit(&mut self, prefixes: usize, reach: &Reach, now: Now) -> Result<(), EnforceError> {
-        let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
+        let inputs = inputs!(self);
         self.enforcer.limit_prefixes(prefixes, &inputs, now)?;
         if *reach == Reach::Prefixes(Vec::new()) {
             return Ok(());
