@@ -34,7 +34,17 @@ impl Spans {
 
     /// How many addresses it has; saturates.
     pub fn addresses(&self) -> u128 {
-        count(&self.v4).saturating_add(count(&self.v6))
+        self.addresses_v4().saturating_add(self.addresses_v6())
+    }
+
+    /// How many of IPv4.
+    pub fn addresses_v4(&self) -> u128 {
+        count(&self.v4)
+    }
+
+    /// How many of IPv6; saturates.
+    pub fn addresses_v6(&self) -> u128 {
+        count(&self.v6)
     }
 
     /// The addresses that are in both.

@@ -10,3 +10,7 @@
 pub mod category;
 pub mod entry;
 pub mod rail;
+pub mod rails;
+pub mod reputation;
+pub mod snapshot;
+mod span;

@@ -50,6 +50,8 @@ pub(super) struct Candidate {
     pub(super) services: bool,
     pub(super) monitor: bool,
     pub(super) forced: bool,
+    /// The popular-network guard takes it off an address.
+    pub(super) guarded: bool,
 }
 
 /// With whom something shares verdict ids, and so counters.
@@ -86,6 +88,7 @@ impl Candidate {
             services: rule.scope == Scope::Services && !exempts,
             monitor: rule.monitor && !exempts,
             forced: rule.forced && !exempts,
+            guarded: false,
         }
     }
 
@@ -118,6 +121,7 @@ impl Candidate {
             services: scope == Scope::Services,
             monitor: monitor && action != Action::Monitor,
             forced: false,
+            guarded: place.is_feed() && !list.is_past_guard(),
         })
     }
 

@@ -72,6 +72,7 @@ pub struct List {
     id: ListId,
     name: Arc<str>,
     kind: ListKind,
+    past_guard: bool,
     v4: Column<u32>,
     v6: Column<u128>,
 }
@@ -152,9 +153,25 @@ impl List {
             id,
             name,
             kind,
+            past_guard: false,
             v4: Column::new(v4),
             v6: Column::new(v6),
         }
+    }
+
+    /// The same list, from which the popular-network guard takes nothing: of a feed that is trusted
+    /// to know who of many it means.
+    #[must_use]
+    pub fn past_guard(self) -> Self {
+        Self {
+            past_guard: true,
+            ..self
+        }
+    }
+
+    /// Whether the popular-network guard takes nothing from it.
+    pub fn is_past_guard(&self) -> bool {
+        self.past_guard
     }
 
     /// Its identity.

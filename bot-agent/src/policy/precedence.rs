@@ -18,7 +18,8 @@
 //!   themselves sources that watch are in the order of blocks, and the first two rules hold for them
 //!   as they do for blocks.
 //! - The popular-network guard ([`Place::Popular`]) takes feeds and scores off an address, and
-//!   nothing else: rules decide as if it were not there.
+//!   nothing else: rules decide as if it were not there, and so do lists that are past it
+//!   ([`super::List::past_guard`]).
 
 use bot_common::address::MAPPED_BITS;
 use serde::Serialize;
@@ -96,7 +97,7 @@ pub struct Precedence {
 }
 
 impl Place {
-    /// Whether the popular-network guard stands above it.
+    /// Whether the popular-network guard stands above it, unless the list is past it.
     pub(super) const fn is_feed(self) -> bool {
         matches!(self, Self::Category | Self::Score)
     }

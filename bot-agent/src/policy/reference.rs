@@ -34,6 +34,7 @@ struct Said {
     all: bool,
     watch: bool,
     flags: u8,
+    guarded: bool,
     /// Narrower, later, newer things decide among equals.
     precise: (u8, u64, u64),
 }
@@ -49,7 +50,7 @@ pub(super) fn reference(inputs: &Inputs<'_>, address: Address, now: Now) -> Answ
         .filter_map(|rule| by_rule(rule, address, whose))
         .collect();
     if by_lists(inputs, address, &mut said) {
-        said.retain(|one| one.who != CATEGORY && one.who != SCORE);
+        said.retain(|one| !one.guarded);
     }
     let best = |wanted: &dyn Fn(&Said) -> bool| {
         let wanted = said.iter().filter(|one| wanted(one));
@@ -112,6 +113,7 @@ fn by_rule(
         all: passes || rule.scope == Scope::All,
         watch: !passes && rule.monitor,
         flags: flag(rule.monitor, Flags::MONITOR_ONLY) | flag(rule.forced, Flags::FORCED),
+        guarded: false,
         precise: (narrow, ends, rule.id.0),
     })
 }
@@ -161,6 +163,7 @@ fn by_lists(inputs: &Inputs<'_>, address: Address, said: &mut Vec<Said>) -> bool
                 all: scope == Scope::All,
                 watch: monitor || action == Action::Monitor,
                 flags: if monitor { Flags::MONITOR_ONLY.0 } else { 0 },
+                guarded: !list.is_past_guard() && (who == CATEGORY || who == SCORE),
                 precise: (own_bits(prefix) + 2, u64::MAX, u64::from(list.id().0)),
             });
         }

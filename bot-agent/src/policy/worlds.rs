@@ -92,7 +92,12 @@ impl World {
                     exempts
                 }
             };
-            List::new(list.id(), Arc::clone(list.name()), kind, list.entries())
+            let new = List::new(list.id(), Arc::clone(list.name()), kind, list.entries());
+            if list.is_past_guard() {
+                new.past_guard()
+            } else {
+                new
+            }
         });
         Self {
             drafts: drafts.collect(),
@@ -245,11 +250,15 @@ fn any_score() -> impl Strategy<Value = Score> {
 
 fn any_lists(prefixes: BoxedStrategy<Prefix>) -> impl Strategy<Value = Vec<List>> {
     let entries = proptest::collection::vec((prefixes, any_score()), 0..8);
-    let lists = proptest::collection::vec((any_kind(), entries), 0..5);
+    let past_guard = proptest::bool::weighted(0.2);
+    let lists = proptest::collection::vec((any_kind(), past_guard, entries), 0..5);
     lists.prop_map(|lists| {
         let lists = lists.into_iter().zip(1u32..);
         lists
-            .map(|((kind, entries), id)| List::new(ListId(id), "list".into(), kind, entries))
+            .map(|((kind, past_guard, entries), id)| {
+                let list = List::new(ListId(id), "list".into(), kind, entries);
+                if past_guard { list.past_guard() } else { list }
+            })
             .collect()
     })
 }

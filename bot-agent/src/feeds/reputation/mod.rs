@@ -1,0 +1,44 @@
+//! Reputation: from the snapshots of all feeds to lists of the policy, and the sum behind a score.
+//!
+//! Invariant: what [`evidence`] says about an address is what [`lists()`] put into force for it, from
+//! the same entries, the same database and the same time.
+
+mod evidence;
+mod lists;
+mod overlap;
+#[cfg(test)]
+mod real_tests;
+mod resolve;
+mod score;
+#[cfg(test)]
+mod tests;
+
+use super::snapshot::Snapshot;
+use crate::{
+    config::Feed,
+    policy::{Score, Tiers},
+};
+
+pub use self::{
+    evidence::{Evidence, Part, evidence},
+    lists::{CategoryAction, POPULAR, Policies, SCORES, lists},
+    overlap::{Overlap, overlap},
+    score::{Weighing, combine},
+};
+
+/// What scores lead to unless configured.
+pub const TIERS: Tiers = Tiers {
+    monitor: Score::new(40),
+    throttle: Score::new(60),
+    challenge: Score::new(75),
+    block: Score::new(90),
+};
+
+/// A feed, and what it says.
+#[derive(Clone, Copy, Debug)]
+pub struct Told<'a> {
+    /// How it is configured.
+    pub feed: &'a Feed,
+    /// Its entries in force.
+    pub snapshot: &'a Snapshot,
+}
