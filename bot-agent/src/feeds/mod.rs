@@ -8,5 +8,7 @@
 //! update until another good one takes their place.
 
 pub mod category;
+pub mod crowdsec;
 pub mod entry;
 pub mod rail;
+pub mod schedule;
