@@ -10,5 +10,6 @@
 pub mod category;
 pub mod crowdsec;
 pub mod entry;
+pub mod fetch;
 pub mod rail;
 pub mod schedule;
