@@ -2,15 +2,20 @@
 //!
 //! The way of a feed: `fetch` brings bytes, `format` makes entries of them, `rails` throws out or
 //! holds what must not come into force, `snapshot` remembers when each entry was last seen,
-//! `reputation` makes lists and scores of all snapshots. Everything but `fetch` and `disk` is pure.
+//! `reputation` makes lists and scores of all snapshots. Everything but `fetch`
+//! and `folder` is pure.
 //!
 //! Invariant: whatever a publisher sends, a feed's entries in force are those of its last good
 //! update until another good one takes their place.
 
 pub mod category;
+pub mod crowdsec;
 pub mod entry;
+pub mod fetch;
+pub mod folder;
 pub mod rail;
 pub mod rails;
 pub mod reputation;
+pub mod schedule;
 pub mod snapshot;
 mod span;

@@ -1,0 +1,259 @@
+//! One question to a web server, redirects included.
+//!
+//! Secrets go to the origin that is configured and no further.
+
+use std::path::Path;
+
+use jiff::Timestamp;
+use reqwest::{
+    Certificate, Response, StatusCode, Url, Version,
+    header::{
+        ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, HeaderMap,
+        HeaderName, HeaderValue, LOCATION, RETRY_AFTER, TRANSFER_ENCODING,
+    },
+};
+
+use super::{
+    Fetched, client,
+    error::{FetchError, Why},
+    retry_after,
+    secret::{Secret, SecretError},
+    url,
+    validators::Validators,
+};
+use crate::{config::Http, rules::prefix::quoted};
+
+/// Redirects that are followed.
+const REDIRECTS: usize = 3;
+/// Memory that a body gets on its server's word.
+const TRUSTED_LENGTH: u64 = 1 << 20;
+
+/// Asks for what is behind a feed's URL, unless it is what `validators` are of.
+pub(super) async fn fetch(
+    http: Http,
+    validators: Option<Validators>,
+    credentials: Option<&Path>,
+) -> Result<Fetched, FetchError> {
+    let mut question = Question::new(&http.url)?;
+    question.validators = validators;
+    let packed = HeaderValue::from_static("gzip, zstd");
+    question.headers.insert(ACCEPT_ENCODING, packed);
+    question.ask(&http, authorization, credentials).await
+}
+
+/// What is asked of a web server.
+pub(super) struct Question {
+    /// Where.
+    pub(super) url: Url,
+    /// Header fields that everybody may read.
+    pub(super) headers: HeaderMap,
+    /// Of what is here already.
+    pub(super) validators: Option<Validators>,
+}
+
+/// Makes a header field of the secret in `bearer`.
+pub(super) type Bearer = fn(&Secret) -> Option<(HeaderName, HeaderValue)>;
+
+impl Question {
+    /// A question about a URL.
+    pub(super) fn new(text: &str) -> Result<Self, FetchError> {
+        let url = url::parse(text).ok_or_else(|| FetchError::new(url::shown(text), Why::Url))?;
+        Ok(Self {
+            url,
+            headers: HeaderMap::new(),
+            validators: None,
+        })
+    }
+
+    /// Asks, within the time that is configured for everything together.
+    pub(super) async fn ask(
+        self,
+        http: &Http,
+        bearer: Bearer,
+        credentials: Option<&Path>,
+    ) -> Result<Fetched, FetchError> {
+        let whole = async {
+            let trust = Trust::read(http, bearer, credentials)?;
+            self.follow(http, &trust).await
+        };
+        let result = tokio::time::timeout(http.timeout, whole).await;
+        let result = result.unwrap_or(Err(Failure::from(Why::Timeout(http.timeout))));
+        result.map_err(|failure| FetchError {
+            place: url::shown(&http.url),
+            why: failure.why,
+            retry_after: failure.retry_after,
+        })
+    }
+
+    async fn follow(self, http: &Http, trust: &Trust) -> Result<Fetched, Failure> {
+        let mut asked = self.url.clone();
+        let mut at_home = true;
+        for _ in 0..=REDIRECTS {
+            let conditions = match &self.validators {
+                Some(validators) => validators.conditions(&http.url, &asked),
+                None => HeaderMap::new(),
+            };
+            let conditional = !conditions.is_empty();
+            let mut request = client::new(&asked, &trust.ca)?
+                .get(asked.clone())
+                .headers(self.headers.clone())
+                .headers(conditions);
+            if at_home {
+                request = trust.vouch(request);
+            }
+            let response = request.send().await;
+            let response = response.map_err(|error| client::unreachable(&error))?;
+            match response.status() {
+                StatusCode::OK => {
+                    let validators = Validators::of_answer(&http.url, &asked, response.headers());
+                    let bytes = body(response, http.max_bytes).await?;
+                    return Ok(Fetched::Body { bytes, validators });
+                }
+                StatusCode::NOT_MODIFIED if conditional => return Ok(Fetched::NotModified),
+                StatusCode::NOT_MODIFIED => return Err(Why::Unconditional.into()),
+                StatusCode::MOVED_PERMANENTLY
+                | StatusCode::FOUND
+                | StatusCode::SEE_OTHER
+                | StatusCode::TEMPORARY_REDIRECT
+                | StatusCode::PERMANENT_REDIRECT => {
+                    let next = next(&asked, response.headers())?;
+                    at_home &= url::same_origin(&self.url, &next);
+                    asked = next;
+                }
+                status => {
+                    return Err(Failure {
+                        why: Why::Status { status },
+                        retry_after: asked_wait(response.headers()),
+                    });
+                }
+            }
+        }
+        Err(Why::Redirects(REDIRECTS).into())
+    }
+}
+
+/// A failure whose place is not said yet.
+struct Failure {
+    why: Why,
+    retry_after: Option<std::time::Duration>,
+}
+
+impl From<Why> for Failure {
+    fn from(why: Why) -> Self {
+        Self {
+            why,
+            retry_after: None,
+        }
+    }
+}
+
+impl From<SecretError> for Failure {
+    fn from(error: SecretError) -> Self {
+        Why::from(error).into()
+    }
+}
+
+/// Who we are, and whom we believe. Read from files for each fetch, so that they can be replaced.
+struct Trust {
+    secrets: HeaderMap,
+    basic: Option<Secret>,
+    ca: Vec<Certificate>,
+}
+
+impl Trust {
+    fn read(http: &Http, bearer: Bearer, credentials: Option<&Path>) -> Result<Self, Failure> {
+        let mut secrets = HeaderMap::new();
+        for (name, path) in &http.headers {
+            let value = Secret::read(path, credentials)?.header("");
+            let value = value.ok_or_else(|| SecretError::Content(path.clone()))?;
+            let name = HeaderName::try_from(name).map_err(|_| Why::Header(quoted(name)))?;
+            secrets.append(name, value);
+        }
+        if let Some(path) = &http.bearer {
+            let field = bearer(&Secret::read(path, credentials)?);
+            let (name, value) = field.ok_or_else(|| SecretError::Content(path.clone()))?;
+            secrets.insert(name, value);
+        }
+        let basic = match &http.basic {
+            Some(path) => {
+                let secret = Secret::read(path, credentials)?;
+                if secret.user_and_password().is_none() {
+                    return Err(SecretError::NoPassword(path.clone()).into());
+                }
+                Some(secret)
+            }
+            None => None,
+        };
+        let ca = http.ca.as_deref().map(client::certificates).transpose()?;
+        Ok(Self {
+            secrets,
+            basic,
+            ca: ca.unwrap_or_default(),
+        })
+    }
+
+    /// Says who we are.
+    fn vouch(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
+        let request = request.headers(self.secrets.clone());
+        match self.basic.as_ref().and_then(Secret::user_and_password) {
+            Some((user, password)) => request.basic_auth(user, Some(password)),
+            None => request,
+        }
+    }
+}
+
+fn authorization(secret: &Secret) -> Option<(HeaderName, HeaderValue)> {
+    Some((AUTHORIZATION, secret.header("Bearer ")?))
+}
+
+/// Where a redirect leads.
+fn next(asked: &Url, headers: &HeaderMap) -> Result<Url, Why> {
+    let location = headers.get(LOCATION).and_then(|value| value.to_str().ok());
+    let next = location.and_then(|location| asked.join(location).ok());
+    let next = next.and_then(|next| url::parse(next.as_str()));
+    let next = next.ok_or(Why::BadRedirect)?;
+    if asked.scheme() == "https" && next.scheme() != "https" {
+        return Err(Why::Downgrade);
+    }
+    Ok(next)
+}
+
+fn asked_wait(headers: &HeaderMap) -> Option<std::time::Duration> {
+    let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    retry_after::wait(text(RETRY_AFTER)?, text(DATE), Timestamp::now())
+}
+
+/// The whole body, as it was sent.
+async fn body(mut response: Response, longest: u64) -> Result<Vec<u8>, Why> {
+    let headers = response.headers();
+    let coding = headers
+        .get(CONTENT_ENCODING)
+        .map(|value| value.to_str().unwrap_or("?"));
+    let coding = coding.map(|coding| coding.trim().to_ascii_lowercase());
+    if let Some(coding) = coding {
+        if !["", "identity", "gzip", "x-gzip", "zstd"].contains(&coding.as_str()) {
+            return Err(Why::Encoding(quoted(&coding)));
+        }
+    }
+    let framed = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
+    if response.version() <= Version::HTTP_11 && !framed {
+        return Err(Why::Endless);
+    }
+    let announced = response.content_length().unwrap_or_default();
+    if announced > longest {
+        return Err(Why::TooLong(longest));
+    }
+    let mut bytes = Vec::new();
+    bytes.reserve(usize::try_from(announced.min(TRUSTED_LENGTH)).unwrap_or_default());
+    while let Some(chunk) = response.chunk().await.map_err(|error| cut(&error))? {
+        if (bytes.len() + chunk.len()) as u64 > longest {
+            return Err(Why::TooLong(longest));
+        }
+        bytes.extend_from_slice(&chunk);
+    }
+    Ok(bytes)
+}
+
+fn cut(error: &reqwest::Error) -> Why {
+    Why::Cut(client::innermost(error))
+}
