@@ -156,7 +156,11 @@ fn overlap(
     match global.output {
         Output::Human => writeln!(out, "{}", show::overlap(&overlap))?,
         Output::Json => show::json(&overlap, out)?,
-        Output::Raw => writeln!(out, "{}\t{}", overlap.entries, overlap.addresses)?,
+        Output::Raw => {
+            let common = overlap.common;
+            let (v4, v6) = (common.addresses_v4, common.addresses_v6);
+            writeln!(out, "{}\t{v4}\t{v6}", common.entries)?;
+        }
     }
     Ok(ExitCode::Ok)
 }

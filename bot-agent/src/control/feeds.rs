@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::view::HitsView;
+pub use crate::feeds::reputation::Amount;
 
 /// What to do with feeds.
 #[derive(Clone, Debug, Deserialize, Eq, PartialEq, Serialize)]
@@ -161,10 +162,8 @@ pub struct OverlapView {
     pub one: OverlapSide,
     /// The other.
     pub other: OverlapSide,
-    /// Entries that both have just so.
-    pub entries: usize,
-    /// Addresses that both cover.
-    pub addresses: u128,
+    /// What both have: entries just so, and addresses.
+    pub common: Amount,
 }
 
 /// A feed in an overlap.
@@ -172,10 +171,9 @@ pub struct OverlapView {
 pub struct OverlapSide {
     /// Its name.
     pub name: String,
-    /// Its entries.
-    pub entries: usize,
-    /// Addresses that it covers.
-    pub addresses: u128,
+    /// What it has.
+    #[serde(flatten)]
+    pub amount: Amount,
 }
 
 impl Feeds {

@@ -4,9 +4,9 @@ use std::io::{self, Write};
 
 use super::{Table, packets, seconds};
 use crate::{
-    control::feeds::{FeedView, OverlapSide, OverlapView},
+    control::feeds::{Amount, FeedView, OverlapSide, OverlapView},
     event::render::Safe,
-    wording::{grouped, grouped_of, many, many_of},
+    wording::{grouped, grouped_of, many_of},
 };
 
 /// A line for each feed, and below the table why one needs a look.
@@ -102,20 +102,28 @@ pub(in crate::cli) fn feed_raw(feed: &FeedView) -> String {
 /// What two feeds have in common.
 pub(in crate::cli) fn overlap(overlap: &OverlapView) -> String {
     let share = |side: &OverlapSide| {
+        let [entries, v4, v6] = overlap.common.percent_of(&side.amount);
         format!(
-            "{} has {}, {}; {} of its addresses are in both",
+            "{}: {}; in both are {entries:.1} % of its entries, {v4:.1} % of its IPv4 addresses, \
+             {v6:.1} % of its IPv6 addresses",
             side.name,
-            many_of(side.entries, "entry"),
-            many(side.addresses, "address"),
-            percent(overlap.addresses, side.addresses)
+            amount(&side.amount),
         )
     };
     format!(
-        "{} and {} in common\n{}\n{}",
-        many_of(overlap.entries, "entry"),
-        many(overlap.addresses, "address"),
+        "in both: {}\n{}\n{}",
+        amount(&overlap.common),
         share(&overlap.one),
         share(&overlap.other)
+    )
+}
+
+fn amount(amount: &Amount) -> String {
+    format!(
+        "{}, {} IPv4 and {} IPv6 addresses",
+        many_of(amount.entries, "entry"),
+        grouped(amount.addresses_v4),
+        grouped(amount.addresses_v6)
     )
 }
 
@@ -154,10 +162,4 @@ fn brief(time: u64) -> String {
     let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
     let unit = units.into_iter().find(|(size, _)| time >= *size);
     unit.map_or_else(|| format!("{time}s"), |(size, unit)| format!("{}{unit}", time / size))
-}
-
-/// A share in percent, rounded down to tenths.
-fn percent(part: u128, whole: u128) -> String {
-    let tenths = part.saturating_mul(1_000).checked_div(whole).unwrap_or(0);
-    format!("{}.{} %", tenths / 10, tenths % 10)
 }

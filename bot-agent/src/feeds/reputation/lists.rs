@@ -1,6 +1,6 @@
 //! Lists: what the policy makes of all feeds together.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::sync::Arc;
 
 use bot_common::abi::verdict::Action;
 use jiff::Timestamp;
@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     asn::Database,
-    config::{FeedAction, Role},
+    config::{Feed, FeedAction, Policy, PolicyAction, Role},
     feeds::{category::Category, rail::Rail, rails::popular},
     policy::{List, ListId, ListKind, Score},
     rules::{prefix::Prefix, rule::Scope},
@@ -23,25 +23,11 @@ pub const SCORES: &str = "scores";
 /// Name of the list of the popular-network guard's own table.
 pub const POPULAR: &str = "popular-networks";
 
-/// What happens to sources of a category.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum CategoryAction {
-    /// They are exempt from feeds, ASN and country rules.
-    Allow,
-    /// Nothing: it is only known that they belong to it.
-    Pass,
-    /// This.
-    Act(FeedAction),
-}
-
-/// The policies for categories; nothing happens to sources of a category without one.
-pub type Policies = BTreeMap<Category, CategoryAction>;
-
 /// The lists of the feeds, of the scores that they make together, and of the popular-network guard,
 /// which is always there. `id` finds the identity of a list by its name.
 pub fn lists(
     told: &[Told<'_>],
-    policies: &Policies,
+    policies: &[Policy],
     database: Option<&Database>,
     now: Timestamp,
     id: &mut dyn FnMut(&str) -> ListId,
@@ -54,44 +40,61 @@ pub fn lists(
         guard,
     )];
     for one in told {
-        let Some(kind) = kind(one, policies) else {
-            continue;
-        };
-        let name = one.feed.name.as_str();
-        let entries = resolved(one.snapshot, database).map(|(prefix, _)| (prefix, Score::MAX));
-        let list = List::new(id(name), Arc::from(name), kind, entries);
-        lists.push(past_guard_if(is_past_guard(one), list));
+        for (name, kind) in kinds(one.feed, policies) {
+            let entries = resolved(one.snapshot, database).map(|(prefix, _)| (prefix, Score::MAX));
+            let list = List::new(id(&name), Arc::from(name), kind, entries);
+            lists.push(past_guard_if(is_past_guard(one), list));
+        }
     }
     lists.extend(scores(told, database, now, id));
     lists
 }
 
-/// What the list of a feed is for; nothing: it has none of its own.
-fn kind(told: &Told<'_>, policies: &Policies) -> Option<ListKind> {
-    let feed = told.feed;
-    let action = match feed.role {
-        Role::Allow => CategoryAction::Allow,
-        Role::Guard => return Some(ListKind::Popular),
-        Role::Act(action) => CategoryAction::Act(action),
-        Role::Weigh(_) => return None,
-        Role::ByCategory => *policies.get(&feed.category?)?,
-    };
-    match action {
-        CategoryAction::Allow if feed.category.is_some_and(Category::is_crawler) => {
-            Some(ListKind::VerifiedCrawler)
+/// What the lists of a feed are for, and how they are called; none: it has none of its own.
+fn kinds(feed: &Feed, policies: &[Policy]) -> Vec<(String, ListKind)> {
+    let own = |action, scope, monitor| (feed.name.clone(), category(action, scope, monitor));
+    match feed.role {
+        Role::Allow => vec![(feed.name.clone(), exempts(feed.category))],
+        Role::Guard => vec![(feed.name.clone(), ListKind::Popular)],
+        Role::Act(action) => vec![own(action, feed.scope, feed.monitor)],
+        Role::Weigh(_) => Vec::new(),
+        Role::ByCategory => {
+            let policies = policies.iter();
+            let policies = policies.filter(|policy| Some(policy.category) == feed.category);
+            policies.filter_map(|policy| by_policy(feed, policy)).collect()
         }
-        CategoryAction::Allow => Some(ListKind::Allow),
-        CategoryAction::Pass => None,
-        CategoryAction::Act(action) => Some(ListKind::Category {
-            action: match action {
-                FeedAction::Monitor => Action::Monitor,
-                FeedAction::Throttle => Action::Throttle,
-                FeedAction::Challenge => Action::Challenge,
-                FeedAction::Block => Action::Drop,
-            },
-            scope: feed.scope,
-            monitor: feed.monitor,
-        }),
+    }
+}
+
+fn by_policy(feed: &Feed, policy: &Policy) -> Option<(String, ListKind)> {
+    let kind = match policy.action {
+        PolicyAction::Allow => exempts(feed.category),
+        PolicyAction::Pass => return None,
+        PolicyAction::Act(action) => {
+            category(action, policy.scope, policy.monitor || feed.monitor)
+        }
+    };
+    Some((feed.name.clone(), kind))
+}
+
+fn exempts(category: Option<Category>) -> ListKind {
+    if category.is_some_and(Category::is_crawler) {
+        ListKind::VerifiedCrawler
+    } else {
+        ListKind::Allow
+    }
+}
+
+fn category(action: FeedAction, scope: Scope, monitor: bool) -> ListKind {
+    ListKind::Category {
+        action: match action {
+            FeedAction::Monitor => Action::Monitor,
+            FeedAction::Throttle => Action::Throttle,
+            FeedAction::Challenge => Action::Challenge,
+            FeedAction::Block => Action::Drop,
+        },
+        scope,
+        monitor,
     }
 }
 

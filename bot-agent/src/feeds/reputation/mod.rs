@@ -14,24 +14,13 @@ mod score;
 mod tests;
 
 use super::snapshot::Snapshot;
-use crate::{
-    config::Feed,
-    policy::{Score, Tiers},
-};
+use crate::config::Feed;
 
 pub use self::{
     evidence::{Evidence, Part, evidence},
-    lists::{CategoryAction, POPULAR, Policies, SCORES, lists},
-    overlap::{Overlap, overlap},
+    lists::{POPULAR, SCORES, lists},
+    overlap::{Amount, Overlap, overlap},
     score::{Weighing, combine},
-};
-
-/// What scores lead to unless configured.
-pub const TIERS: Tiers = Tiers {
-    monitor: Score::new(40),
-    throttle: Score::new(60),
-    challenge: Score::new(75),
-    block: Score::new(90),
 };
 
 /// A feed, and what it says.

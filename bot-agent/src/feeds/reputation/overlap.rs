@@ -1,6 +1,6 @@
 //! Overlaps: how much two feeds say the same. Those that say much the same belong into one group.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     asn::{Database, Spans},
@@ -19,7 +19,7 @@ pub struct Overlap {
 }
 
 /// How much it is.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, Deserialize, Eq, PartialEq, Serialize)]
 pub struct Amount {
     /// Entries.
     pub entries: usize,

@@ -7,13 +7,13 @@ use proptest::prelude::*;
 use super::*;
 use crate::{
     asn::Database,
-    config::{FeedAction, FeedSource, Role},
+    config::{FeedAction, FeedSource, Policy, PolicyAction, Role},
     feeds::{
         category::Category,
         entry::{Entry, Parsed},
         rail::Rail,
     },
-    policy::{self, By, Inputs, List, ListId, ListKind},
+    policy::{self, By, Inputs, List, ListId, ListKind, Score, Tiers},
     rules::{
         prefix::Prefix,
         rule::Scope,
@@ -23,6 +23,12 @@ use crate::{
     },
 };
 
+const TIERS: Tiers = Tiers {
+    monitor: Score::new(40),
+    throttle: Score::new(60),
+    challenge: Score::new(75),
+    block: Score::new(90),
+};
 const DAY: Duration = Duration::from_hours(24);
 const INTERNET: &str = "192.0.2.0\t192.0.2.6\t1\tAA\tOne\n2001:db8::\t2001:db8::5\t1\tAA\tOne\n\
                         198.51.100.0\t198.51.100.255\t2\tAA\tTwo\n";
@@ -81,7 +87,7 @@ fn address(text: &str) -> Address {
 }
 
 /// The lists of feeds, numbered in their order.
-fn made(feeds: &[(Feed, Snapshot)], policies: &Policies) -> Vec<List> {
+fn made(feeds: &[(Feed, Snapshot)], policies: &[Policy]) -> Vec<List> {
     let mut names: Vec<String> = Vec::new();
     let mut id = |name: &str| {
         assert!(!names.iter().any(|known| known == name), "{name} twice");
@@ -161,7 +167,7 @@ fn a_prefix_has_the_score_of_everything_that_covers_it() {
         ),
         (feed("c", weigh(20)), said(&[("AS1", 100)])),
     ];
-    let lists = made(&feeds, &Policies::new());
+    let lists = made(&feeds, &[]);
     assert_eq!(names(&lists), ["popular-networks", "scores"]);
     assert_eq!(
         texts(&lists[1]),
@@ -200,12 +206,19 @@ fn each_role_makes_its_kind_of_list() {
         of("clouds", Role::ByCategory, Some(Category::Hosting)),
         of("tools", Role::ByCategory, Some(Category::Tool)),
     ];
-    let policies = Policies::from([
-        (search, CategoryAction::Allow),
-        (training, CategoryAction::Act(FeedAction::Block)),
-        (Category::Tor, CategoryAction::Act(FeedAction::Throttle)),
-        (Category::Hosting, CategoryAction::Pass),
-    ]);
+    let policy = |category, action| Policy {
+        category,
+        action,
+        ports: None,
+        scope: Scope::Services,
+        monitor: false,
+    };
+    let policies = [
+        policy(search, PolicyAction::Allow),
+        policy(training, PolicyAction::Act(FeedAction::Block)),
+        policy(Category::Tor, PolicyAction::Act(FeedAction::Throttle)),
+        policy(Category::Hosting, PolicyAction::Pass),
+    ];
     let lists = made(&feeds, &policies);
     let category = |action| ListKind::Category {
         action,
@@ -233,7 +246,7 @@ fn each_role_makes_its_kind_of_list() {
 
 /// What decides about an address, by the name of the list.
 fn decides(feeds: &[(Feed, Snapshot)], text: &str) -> Option<(String, Action, bool)> {
-    let lists = made(feeds, &Policies::new());
+    let lists = made(feeds, &[]);
     let rules = RuleSet::default();
     let inputs = Inputs {
         lists: &lists,
@@ -305,7 +318,7 @@ fn evidence_about_services_drops_no_other_packets() {
     wide.scope = Scope::All;
     let mut past = feed("past", weigh(60));
     past.loosen.insert(Rail::Popular);
-    let lists = made(&[(wide, host()), (past, host())], &Policies::new());
+    let lists = made(&[(wide, host()), (past, host())], &[]);
     let scores: Vec<_> = lists.iter().skip(1).collect();
     let found: Vec<_> = scores
         .iter()

@@ -1,0 +1,167 @@
+//! One feed as the agent knows it.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use super::content::Content;
+use crate::{
+    config::{Feed as Configured, FeedSource},
+    control::feeds::ThrownView,
+    feeds::{
+        crowdsec::{DecisionType, Decisions},
+        fetch::Validators,
+        folder::Folder,
+        schedule::{Random, Schedule, is_stale},
+        snapshot::Snapshot,
+    },
+    rules::{subject::Subject, time::{Deadline, Now}},
+};
+
+/// How often a file is looked at. `every` says how often it should be another one.
+const LOOK: Duration = super::PERIOD;
+
+/// One feed.
+pub(super) struct Feed {
+    pub(super) config: Configured,
+    /// Where it is kept; nothing: the disk cannot be written, and it is fetched anew at each start.
+    pub(super) folder: Option<Folder>,
+    /// What is in force.
+    pub(super) content: Option<Content>,
+    /// What a `CrowdSec` decided.
+    pub(super) decisions: Decisions,
+    /// What `rollback` puts into force again: how many entries, fetched when.
+    pub(super) previous: Option<(usize, Timestamp)>,
+    /// An update that waits.
+    pub(super) held: Option<Held>,
+    pub(super) schedule: Schedule,
+    /// What the next fetch need not bring again.
+    pub(super) seen: Option<Validators>,
+    /// Whether a content is being understood.
+    pub(super) digesting: bool,
+    /// Why the last fetch gave nothing.
+    pub(super) error: Option<String>,
+    pub(super) notes: Notes,
+}
+
+/// An update that waits to be accepted.
+pub(super) struct Held {
+    pub(super) snapshot: Arc<Snapshot>,
+    pub(super) why: String,
+    pub(super) since: Timestamp,
+    pub(super) about: About,
+}
+
+/// What is remembered of a feed besides its entries.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub(super) struct Notes {
+    /// By what the content in force is known.
+    pub(super) validators: Option<Validators>,
+    /// What of the configuration the content depends on.
+    pub(super) made_by: String,
+    /// An operator said to take no updates.
+    pub(super) paused: bool,
+    /// When it was last fetched with success, new or not.
+    pub(super) checked: Option<Timestamp>,
+    /// About the content in force.
+    pub(super) about: About,
+    /// About the update that is held: why, and since when.
+    pub(super) held: Option<(String, Timestamp, About)>,
+    /// Of a `CrowdSec`: what was decided.
+    pub(super) decisions: Vec<(Subject, DecisionType, Deadline)>,
+}
+
+/// About a content.
+#[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
+#[serde(default)]
+pub(super) struct About {
+    pub(super) format: Option<String>,
+    pub(super) added: usize,
+    pub(super) removed: usize,
+    pub(super) bad_lines: usize,
+    pub(super) bad_shown: Vec<String>,
+    pub(super) thrown: Vec<ThrownView>,
+}
+
+impl Feed {
+    /// A feed of which nothing is known.
+    pub(super) fn new(config: Configured, now: Now, random: Random) -> Self {
+        let every = period(&config);
+        Self {
+            schedule: Schedule::new(every, since_boot(now), None, random),
+            config,
+            folder: None,
+            content: None,
+            decisions: Decisions::default(),
+            previous: None,
+            held: None,
+            seen: None,
+            digesting: false,
+            error: None,
+            notes: Notes::default(),
+        }
+    }
+
+    /// When the publisher had news, as far as is known.
+    pub(super) fn fetched(&self) -> Option<Timestamp> {
+        let snapshot = self.content.as_ref().and_then(Content::snapshot);
+        self.notes.checked.max(snapshot.map(|it| it.fetched()))
+    }
+
+    /// When the publisher made it.
+    pub(super) fn made(&self) -> Option<Timestamp> {
+        let snapshot = self.content.as_ref().and_then(Content::snapshot);
+        let by_server = || self.notes.validators.as_ref()?.made();
+        snapshot.and_then(|it| it.made()).or_else(by_server)
+    }
+
+    /// Whether the publisher has had no news for too long.
+    pub(super) fn is_stale(&self, missed: u32, now: Timestamp) -> bool {
+        self.fetched().is_some_and(|fetched| {
+            is_stale(now, self.made(), fetched, self.config.every, missed)
+        })
+    }
+
+    /// Whether something of it is under way that must not be twice.
+    pub(super) fn is_file(&self) -> bool {
+        matches!(self.config.source, FeedSource::File(_))
+    }
+
+    /// Writes down what is remembered; why that cannot be done.
+    pub(super) fn note(&self) -> Option<String> {
+        let folder = self.folder.as_ref()?;
+        folder.note(&self.notes).err().map(|error| error.to_string())
+    }
+}
+
+/// How often it is fetched.
+pub(super) fn period(config: &Configured) -> Duration {
+    match config.source {
+        FeedSource::File(_) => LOOK,
+        FeedSource::Http(_) | FeedSource::CrowdSec(_) => config.every,
+    }
+}
+
+/// The clock of schedules.
+pub(super) fn since_boot(now: Now) -> Duration {
+    Duration::from_nanos(now.boot_ns)
+}
+
+/// What of the configuration a content depends on: with another one it has to be read anew.
+pub(super) fn made_by(config: &Configured) -> String {
+    let Configured {
+        source,
+        format,
+        min_confidence,
+        loosen,
+        ..
+    } = config;
+    let source = match source {
+        FeedSource::File(path) => path.display().to_string(),
+        FeedSource::Http(http) => format!("http {}", http.url),
+        FeedSource::CrowdSec(http) => format!("crowdsec {}", http.url),
+    };
+    format!("{source} {format:?} {min_confidence} {loosen:?}")
+}

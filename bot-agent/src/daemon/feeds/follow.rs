@@ -1,0 +1,123 @@
+//! The feeds that the configuration names: from the disk at the start, followed on reload.
+
+use std::sync::Arc;
+
+use super::{
+    content::Content,
+    feed::{Feed, Held, Notes, made_by, period, since_boot},
+    fetched::random,
+};
+use crate::{
+    config::{Config, Feed as Configured, FeedSource},
+    daemon::Daemon,
+    feeds::{
+        crowdsec::Decisions,
+        folder::{Folder, FolderError, Shelf},
+        schedule::Schedule,
+        snapshot::Snapshot,
+    },
+    host,
+    rules::time::Now,
+};
+
+impl Daemon {
+    /// Makes the feeds those of `config`. What is on disk of new ones is theirs at once, so that a start without
+    /// network protects as before. The lists are for the caller to put into force.
+    pub(in crate::daemon) fn follow_feeds(&mut self, config: &Config) {
+        let now = host::now();
+        let gone: Vec<String> = self.feeds.feeds.keys().cloned().collect();
+        let wanted = |name: &String| config.feeds.iter().any(|feed| feed.name == *name);
+        for name in gone.into_iter().filter(|name| !wanted(name)) {
+            self.feeds.fetcher.stop(&name);
+            self.feeds.feeds.remove(&name);
+            self.feed_is_well(&name);
+            self.feed_gone(&name);
+        }
+        for configured in &config.feeds {
+            let name = &configured.name;
+            match self.feeds.feeds.get_mut(name) {
+                Some(feed) if feed.config == *configured => {}
+                Some(feed) if made_by(&feed.config) == made_by(configured) => {
+                    feed.schedule
+                        .set_every(period(configured), since_boot(now), random());
+                    feed.config = configured.clone();
+                    if let FeedSource::CrowdSec(_) = configured.source {
+                        let of_now = Content::of_decisions(configured, &feed.decisions, now);
+                        feed.content = Some(of_now);
+                    }
+                }
+                Some(_) | None => {
+                    self.feeds.fetcher.stop(name);
+                    let (feed, trouble) = self.feeds.from_disk(configured, now);
+                    self.feeds.feeds.insert(name.clone(), feed);
+                    self.trouble(&format!("storing feed {name}"), trouble);
+                }
+            }
+        }
+    }
+}
+
+impl super::Feeds {
+    /// A feed with what the disk has of it, and what is wrong there.
+    fn from_disk(&self, configured: &Configured, now: Now) -> (Feed, Option<String>) {
+        let mut feed = Feed::new(configured.clone(), now, random());
+        let name = &configured.name;
+        let folder = match Folder::open(&self.state_dir, name) {
+            Ok(folder) => folder,
+            Err(error) => return (feed, Some(format!("{name} is not kept on disk: {error}"))),
+        };
+        let trouble = load(&mut feed, &folder, now).err();
+        feed.folder = Some(folder);
+        (feed, trouble.map(|error| format!("{name}: {error}")))
+    }
+}
+
+fn load(feed: &mut Feed, folder: &Folder, now: Now) -> Result<(), FolderError> {
+    let notes: Notes = folder.notes();
+    if notes.made_by != made_by(&feed.config) {
+        // Another feed of this name, or other entries of it: what it says is not known yet. What is
+        // there stays until an update takes its place.
+        feed.notes = Notes {
+            made_by: made_by(&feed.config),
+            paused: notes.paused,
+            ..Notes::default()
+        };
+        return folder.release();
+    }
+    feed.notes = notes;
+    if let FeedSource::CrowdSec(_) = feed.config.source {
+        let decided = feed.notes.decisions.iter().copied();
+        feed.decisions = Decisions::restored(decided);
+        feed.content = Some(Content::of_decisions(&feed.config, &feed.decisions, now));
+        return Ok(());
+    }
+    let load = |shelf| {
+        let loaded = folder.load(shelf);
+        loaded.map(|found| found.map(|(snapshot, _): (Snapshot, _)| snapshot))
+    };
+    if let Some(mut snapshot) = load(Shelf::Current)? {
+        let file = feed.is_file();
+        if let Some(checked) = feed.notes.checked.filter(|_| !file) {
+            snapshot.unchanged(checked);
+        }
+        let age = now.wall.duration_since(snapshot.fetched());
+        let age = age.try_into().unwrap_or_default();
+        let every = period(&feed.config);
+        feed.schedule = Schedule::new(every, since_boot(now), Some(age), random());
+        feed.seen.clone_from(&feed.notes.validators);
+        feed.content = Some(Content::Entries(Arc::new(snapshot)));
+    }
+    let previous = load(Shelf::Previous)?;
+    feed.previous = previous.map(|snapshot| (snapshot.len(), snapshot.fetched()));
+    if let (Some((why, since, about)), Some(snapshot)) =
+        (feed.notes.held.clone(), load(Shelf::Held)?)
+    {
+        feed.held = Some(Held {
+            snapshot: Arc::new(snapshot),
+            why,
+            since,
+            about,
+        });
+    }
+    Ok(())
+}

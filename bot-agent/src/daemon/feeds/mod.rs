@@ -1,0 +1,125 @@
+//! The feeds that the agent follows: what is known of each, what is on its way, and what that does to
+//! the table.
+//!
+//! The way of an update: due ([`Daemon::fetch_due`]), fetched ([`Daemon::feed_news`]), digested beside the
+//! loop ([`digest`]), then taken, held or refused (`take`). Invariant: a feed's entries in force are
+//! those of the update that was last taken, in the table, in memory and, but for the instant between two
+//! renames, on the disk.
+
+mod content;
+mod digest;
+mod feed;
+mod follow;
+mod fetched;
+mod refresh;
+mod take;
+mod verbs;
+mod view;
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use tokio::task::{JoinError, JoinSet};
+
+use self::{
+    content::Content,
+    digest::Digest,
+    feed::Feed,
+    refresh::Refresh,
+};
+#[cfg(doc)]
+use super::Daemon;
+use crate::{
+    asn::Database,
+    config::Policy,
+    feeds::{
+        fetch::{Done, Fetcher},
+        reputation::{self, Told},
+    },
+    lists::ListIds,
+    policy::List,
+};
+
+/// How often it is looked whether a feed is due. Files are looked at each time.
+pub(super) const PERIOD: Duration = Duration::from_millis(250);
+
+/// All feeds.
+pub(super) struct Feeds {
+    state_dir: PathBuf,
+    feeds: BTreeMap<String, Feed>,
+    fetcher: Fetcher,
+    digests: JoinSet<(String, Result<Box<Digest>, String>)>,
+    refreshes: Vec<Refresh>,
+    /// Those that were told to be stale.
+    stale: BTreeSet<String>,
+}
+
+/// Something that has come to its end.
+pub(super) enum News {
+    /// A fetch.
+    Fetched(Box<Done>),
+    /// A content is understood, or cannot be.
+    Digested(String, Result<Box<Digest>, String>),
+}
+
+impl Feeds {
+    /// No feed yet. `credentials` is the folder of systemd's credentials.
+    pub(super) fn new(state_dir: &Path, credentials: Option<&Path>) -> Self {
+        Self {
+            state_dir: state_dir.to_owned(),
+            feeds: BTreeMap::new(),
+            fetcher: Fetcher::new(credentials),
+            digests: JoinSet::new(),
+            refreshes: Vec::new(),
+            stale: BTreeSet::new(),
+        }
+    }
+
+    /// Waits for something to come to its end; for ever while nothing is under way.
+    pub(super) async fn news(&mut self) -> News {
+        loop {
+            tokio::select! {
+                done = self.fetcher.done() => return News::Fetched(Box::new(done)),
+                Some(joined) = self.digests.join_next() => match joined {
+                    Ok((name, digest)) => return News::Digested(name, digest),
+                    Err(error) => self.lost(&error),
+                },
+            }
+        }
+    }
+
+    /// A digest that broke: a bug, told when the feed is looked at.
+    fn lost(&mut self, error: &JoinError) {
+        tracing::error!("understanding a feed broke: {error}; this is a bug of the agent");
+        // Which one it was is not said. None is digested any more once this set is empty.
+        if self.digests.is_empty() {
+            for feed in self.feeds.values_mut() {
+                feed.digesting = false;
+            }
+        }
+    }
+
+    /// What the policy is to be made of if `changed` has this content in place of its own.
+    fn lists(
+        &self,
+        changed: Option<(&str, &Content)>,
+        policies: &[Policy],
+        database: Option<&Database>,
+        now: Timestamp,
+        ids: &mut ListIds,
+    ) -> Vec<List> {
+        let mut told: Vec<Told<'_>> = Vec::new();
+        for (name, feed) in &self.feeds {
+            let content = match changed {
+                Some((other, content)) if other == name => Some(content),
+                Some(_) | None => feed.content.as_ref(),
+            };
+            told.extend(content.into_iter().flat_map(|content| content.told(&feed.config)));
+        }
+        reputation::lists(&told, policies, database, now, &mut |name| ids.of(name))
+    }
+}

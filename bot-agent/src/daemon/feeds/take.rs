@@ -1,0 +1,302 @@
+//! An update comes into force, or is held: the table first, then the names on the disk.
+//!
+//! An agent that dies between the two has the update in the kernel and the one before on the disk; the
+//! next one puts that into force, and fetches the update again.
+
+use std::sync::Arc;
+
+use super::{
+    content::Content,
+    digest::Digest,
+    feed::{About, Held, since_boot},
+    fetched::random,
+};
+use crate::{
+    control::protocol::Failure,
+    daemon::Daemon,
+    event::{Body, FeedChange, FeedWhat},
+    feeds::{
+        folder::{FolderError, Staged},
+        rail::Rail,
+        rails::{Hold, Verdict, newly_dropped},
+    },
+    host,
+    policy::{Inputs, List},
+    rules::time::Now,
+    wording::{grouped_of, many_of},
+};
+
+impl Daemon {
+    /// Takes an update, or holds it.
+    pub(super) fn take(&mut self, name: &str, digest: Digest) {
+        let now = host::now();
+        let Some(feed) = self.feeds.feeds.get_mut(name) else {
+            return;
+        };
+        feed.digesting = false;
+        feed.schedule.succeeded(since_boot(now), random());
+        let Digest {
+            snapshot,
+            verdict,
+            about,
+            validators,
+            staged,
+            not_staged,
+        } = digest;
+        let stage = not_staged.map(|error| format!("{name} is not kept on disk: {error}"));
+        self.trouble(&format!("storing feed {name}"), stage);
+        let content = Content::Entries(Arc::clone(&snapshot));
+        let lists = self.lists_with(Some((name, &content)), now);
+        let hold = match verdict {
+            Verdict::Hold(hold) => Some(hold),
+            Verdict::Take => self.objection_of_known_good(name, &lists, now),
+        };
+        if let Some(hold) = hold {
+            let held = Held {
+                why: hold.of_feed(name).to_string(),
+                snapshot,
+                since: now.wall,
+                about,
+            };
+            if let Some(feed) = self.feeds.feeds.get_mut(name) {
+                feed.seen = Some(validators);
+            }
+            return self.hold(name, held, staged);
+        }
+        if let Err(failure) = self.put_lists(lists, now) {
+            // It is fetched again: then it may fit.
+            return self.feed_fails(name, format!("the update is not in force: {failure}"));
+        }
+        let stored = match (self.feeds.feeds.get(name).and_then(|it| it.folder.as_ref()), staged) {
+            (Some(folder), Some(staged)) => folder.promote(staged),
+            _ => Ok(()),
+        };
+        if let Some(feed) = self.feeds.feeds.get_mut(name) {
+            feed.seen = Some(validators.clone());
+            feed.notes.validators = Some(validators);
+        }
+        self.is_in_force(name, content, about, stored, now);
+    }
+
+    /// Puts the update that is held into force.
+    pub(super) fn accept(&mut self, name: &str) -> Result<String, Failure> {
+        let now = host::now();
+        let Some(held) = self.feeds.feeds.get_mut(name).and_then(|feed| feed.held.take()) else {
+            return Err(super::verbs::invalid(format!("no update of {name} is held")));
+        };
+        let content = Content::Entries(Arc::clone(&held.snapshot));
+        let lists = self.lists_with(Some((name, &content)), now);
+        if let Err(failure) = self.put_lists(lists, now) {
+            if let Some(feed) = self.feeds.feeds.get_mut(name) {
+                feed.held = Some(held);
+            }
+            return Err(failure);
+        }
+        let folder = self.feeds.feeds.get(name).and_then(|it| it.folder.as_ref());
+        let stored = folder.map_or(Ok(()), |folder| folder.accept());
+        if let Some(feed) = self.feeds.feeds.get_mut(name) {
+            feed.notes.validators.clone_from(&feed.seen);
+        }
+        self.is_in_force(name, content, held.about, stored, now);
+        Ok(format!("{name}: {}", self.in_force(name)))
+    }
+
+    /// The decisions of a feed have changed.
+    pub(super) fn take_decisions(&mut self, name: &str) {
+        let now = host::now();
+        let Some(feed) = self.feeds.feeds.get_mut(name) else {
+            return;
+        };
+        let decisions = feed.decisions.entries(now);
+        let same = feed.notes.decisions.len() == decisions.len()
+            && feed.notes.decisions.iter().zip(&decisions).all(|(old, new)| {
+                (old.0, old.1) == (new.0, new.1)
+            });
+        if same && feed.content.is_some() {
+            self.feed_is_well(name);
+            return self.feed_done(name, Ok("not changed".to_owned()));
+        }
+        let content = Content::of_decisions(&feed.config, &feed.decisions, now);
+        let before = feed.content.as_ref().map_or(0, Content::len);
+        let lists = self.lists_with(Some((name, &content)), now);
+        if let Some(hold) = self.objection_of_known_good(name, &lists, now) {
+            return self.feed_fails(name, format!("decisions are not in force: {hold}"));
+        }
+        if let Err(failure) = self.put_lists(lists, now) {
+            return self.feed_fails(name, format!("decisions are not in force: {failure}"));
+        }
+        let about = About {
+            added: content.len().saturating_sub(before),
+            removed: before.saturating_sub(content.len()),
+            ..self.about(name)
+        };
+        if let Some(feed) = self.feeds.feeds.get_mut(name) {
+            feed.notes.decisions = decisions;
+        }
+        self.is_in_force(name, content, about, Ok(()), now);
+    }
+
+    /// Puts what was in force before the last update into force again, and takes no more updates.
+    pub(super) fn roll_back(&mut self, name: &str, why: &str) -> Result<String, Failure> {
+        use crate::feeds::folder::Shelf;
+        let now = host::now();
+        let folder = self.feeds.feeds.get(name).and_then(|it| it.folder.clone());
+        let Some(folder) = folder else {
+            return Err(super::verbs::invalid(format!("nothing of {name} is kept on disk")));
+        };
+        let failed = |error: FolderError| super::verbs::failed(error.to_string());
+        let Some((snapshot, _)) = folder.load(Shelf::Previous).map_err(failed)? else {
+            let what = format!("there is nothing before the last update of {name}");
+            return Err(super::verbs::invalid(what));
+        };
+        let content = Content::Entries(Arc::new(snapshot));
+        let lists = self.lists_with(Some((name, &content)), now);
+        self.put_lists(lists, now)?;
+        let stored = folder.roll_back();
+        let trouble = stored.err().map(|error| format!("{name}: {error}"));
+        self.trouble(&format!("storing feed {name}"), trouble);
+        let Some(feed) = self.feeds.feeds.get_mut(name) else {
+            return Ok(String::new());
+        };
+        feed.previous = feed.content.as_ref().and_then(|before| {
+            let snapshot = before.snapshot()?;
+            Some((snapshot.len(), snapshot.fetched()))
+        });
+        feed.content = Some(content);
+        feed.notes.about = About::default();
+        feed.notes.paused = true;
+        // What comes when updates are taken again comes whole.
+        (feed.seen, feed.notes.validators) = (None, None);
+        let stored = feed.note();
+        self.trouble(&format!("noting feed {name}"), stored);
+        let message = format!(
+            "{}, and updates are paused ({why}); `bot-agent feeds resume {name}` takes them again",
+            self.in_force(name)
+        );
+        self.tell_feed(name, FeedWhat::RolledBack, message.clone());
+        Ok(format!("{name}: {message}"))
+    }
+
+    /// The lists of files, of proxies and of all feeds; `changed` has this content in place of its own.
+    pub(in crate::daemon) fn lists_with(
+        &mut self,
+        changed: Option<(&str, &Content)>,
+        now: Now,
+    ) -> Vec<List> {
+        let mut lists = self.file_lists.clone();
+        let policies = &self.config.policies;
+        let database = self.databases.get().ok();
+        let ids = &mut self.list_ids;
+        lists.extend(self.feeds.lists(changed, policies, database, now.wall, ids));
+        lists
+    }
+
+    /// Puts other lists into force; an error leaves everything as it was.
+    fn put_lists(&mut self, lists: Vec<List>, now: Now) -> Result<(), Failure> {
+        let configured = self.configured(&self.config.clone(), lists);
+        self.filter.configure(configured, now).map(drop)
+    }
+
+    /// Why sources known to be good speak against lists; nothing: they do not.
+    fn objection_of_known_good(&self, name: &str, lists: &[List], now: Now) -> Option<Hold> {
+        let feed = self.feeds.feeds.get(name)?;
+        if feed.config.loosen.contains(&Rail::KnownGood) {
+            return None;
+        }
+        let before = self.filter.inputs();
+        let after = Inputs { lists, ..before };
+        let good = self.known_good.iter().map(|(address, _)| address);
+        let dropped = newly_dropped(&before, &after, good, now);
+        let limit = usize::try_from(self.config.rails.known_good).unwrap_or(usize::MAX);
+        (dropped.len() > limit).then(|| Hold::KnownGood {
+            dropped: dropped.into_iter().map(|address| address.to_ip()).collect(),
+            limit,
+        })
+    }
+
+    fn hold(&mut self, name: &str, held: Held, staged: Option<Staged>) {
+        let Some(feed) = self.feeds.feeds.get_mut(name) else {
+            return;
+        };
+        let stored = match (&feed.folder, staged) {
+            (Some(folder), Some(staged)) => folder.hold(staged),
+            _ => Ok(()),
+        };
+        let message = held.why.clone();
+        feed.notes.held = Some((held.why.clone(), held.since, held.about.clone()));
+        feed.held = Some(held);
+        feed.error = None;
+        let noted = feed.note();
+        let trouble = stored.err().map(|error| format!("{name}: {error}")).or(noted);
+        self.trouble(&format!("storing feed {name}"), trouble);
+        self.tell_feed(name, FeedWhat::Held, message.clone());
+        self.feed_done(name, Err(message));
+    }
+
+    /// What is to be remembered and told when a content is in the table.
+    fn is_in_force(
+        &mut self,
+        name: &str,
+        content: Content,
+        about: About,
+        stored: Result<(), FolderError>,
+        now: Now,
+    ) {
+        let Some(feed) = self.feeds.feeds.get_mut(name) else {
+            return;
+        };
+        let changed = about.added > 0 || about.removed > 0 || feed.content.is_none();
+        if let Some(before) = feed.content.replace(content)
+            && let Some(snapshot) = before.snapshot()
+        {
+            feed.previous = Some((snapshot.len(), snapshot.fetched()));
+        }
+        feed.held = None;
+        feed.notes.held = None;
+        feed.notes.about = about;
+        feed.notes.checked = Some(now.wall);
+        let noted = feed.note();
+        let trouble = stored.err().map(|error| format!("{name}: {error}")).or(noted);
+        self.trouble(&format!("storing feed {name}"), trouble);
+        self.feed_is_well(name);
+        let message = self.in_force(name);
+        if changed {
+            self.watchdog_sees(name, now);
+            self.tell_feed(name, FeedWhat::Updated, message.clone());
+        }
+        self.feed_done(name, Ok(message));
+    }
+
+    /// What is in force of a feed, in words.
+    pub(super) fn in_force(&self, name: &str) -> String {
+        let Some(feed) = self.feeds.feeds.get(name) else {
+            return String::new();
+        };
+        let entries = feed.content.as_ref().map_or(0, Content::len);
+        let About { added, removed, .. } = &feed.notes.about;
+        format!(
+            "{} in force, {} new, {} gone",
+            many_of(entries, "entry"),
+            grouped_of(*added),
+            grouped_of(*removed)
+        )
+    }
+
+    fn about(&self, name: &str) -> About {
+        let feed = self.feeds.feeds.get(name);
+        feed.map(|feed| feed.notes.about.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn tell_feed(&mut self, name: &str, change: FeedWhat, message: String) {
+        let about = self.about(name);
+        let entries = self.feeds.feeds.get(name).and_then(|feed| feed.content.as_ref());
+        self.emit(Body::Feed(FeedChange {
+            feed: name.to_owned(),
+            change,
+            entries: entries.map_or(0, Content::len),
+            added: about.added,
+            removed: about.removed,
+            message,
+        }));
+    }
+}
