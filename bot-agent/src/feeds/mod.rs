@@ -8,5 +8,6 @@
 //! update until another good one takes their place.
 
 pub mod category;
+pub mod crawler;
 pub mod entry;
 pub mod rail;
