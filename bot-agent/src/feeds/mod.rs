@@ -10,4 +10,7 @@
 pub mod category;
 pub mod crawler;
 pub mod entry;
+pub mod known_good;
+pub mod proxy;
 pub mod rail;
+pub mod watchdog;
