@@ -9,13 +9,18 @@
 //! update until another good one takes their place.
 
 pub mod category;
+pub mod crawler;
 pub mod crowdsec;
 pub mod entry;
 pub mod fetch;
 pub mod folder;
+pub mod format;
+pub mod known_good;
+pub mod proxy;
 pub mod rail;
 pub mod rails;
 pub mod reputation;
 pub mod schedule;
 pub mod snapshot;
 mod span;
+pub mod watchdog;

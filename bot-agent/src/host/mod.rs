@@ -5,6 +5,7 @@
 //! `CAP_PERFMON` only, except what says that it must run before the privileges are dropped.
 
 pub mod clock;
+pub mod connections;
 pub mod interface;
 pub mod kernel;
 pub mod lease;

@@ -49,7 +49,22 @@ pub(super) fn dump<M>(what: &'static str, protocol: isize, message: M) -> Result
 where
     M: Debug + NetlinkDeserializable + NetlinkSerializable,
 {
-    exchange(what, protocol, NLM_F_REQUEST | NLM_F_DUMP, message)
+    let mut answers = Vec::new();
+    each(what, protocol, message, |answer| answers.push(answer))?;
+    Ok(answers)
+}
+
+/// The same, one after another: for answers too many to keep.
+pub(super) fn each<M>(
+    what: &'static str,
+    protocol: isize,
+    message: M,
+    take: impl FnMut(M),
+) -> Result<(), Error>
+where
+    M: Debug + NetlinkDeserializable + NetlinkSerializable,
+{
+    exchange(what, protocol, NLM_F_REQUEST | NLM_F_DUMP, message, take)
 }
 
 /// Asks for one object.
@@ -57,10 +72,21 @@ pub(super) fn get<M>(what: &'static str, protocol: isize, message: M) -> Result<
 where
     M: Debug + NetlinkDeserializable + NetlinkSerializable,
 {
-    exchange(what, protocol, NLM_F_REQUEST | NLM_F_ACK, message)
+    let mut answers = Vec::new();
+    let flags = NLM_F_REQUEST | NLM_F_ACK;
+    exchange(what, protocol, flags, message, |answer| {
+        answers.push(answer);
+    })?;
+    Ok(answers)
 }
 
-fn exchange<M>(what: &'static str, protocol: isize, flags: u16, message: M) -> Result<Vec<M>, Error>
+fn exchange<M>(
+    what: &'static str,
+    protocol: isize,
+    flags: u16,
+    message: M,
+    mut take: impl FnMut(M),
+) -> Result<(), Error>
 where
     M: Debug + NetlinkDeserializable + NetlinkSerializable,
 {
@@ -78,7 +104,6 @@ where
     request.serialize(&mut bytes);
     socket.send(&bytes, 0).map_err(failed)?;
 
-    let mut answers = Vec::new();
     loop {
         let (datagram, _) = socket.recv_from_full().map_err(failed)?;
         for message in messages::<M>(&datagram) {
@@ -92,10 +117,10 @@ where
                 Err(Unreadable::Length) => return Err(Error::Malformed { what }),
             };
             match message.payload {
-                NetlinkPayload::InnerMessage(answer) => answers.push(answer),
-                NetlinkPayload::Done(_) => return Ok(answers),
+                NetlinkPayload::InnerMessage(answer) => take(answer),
+                NetlinkPayload::Done(_) => return Ok(()),
                 NetlinkPayload::Error(error) => match error.code {
-                    None => return Ok(answers),
+                    None => return Ok(()),
                     Some(_) => return Err(failed(error.to_io())),
                 },
                 _ => {}
