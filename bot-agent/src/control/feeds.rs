@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::view::HitsView;
+use crate::feeds::rails::Thrown;
 pub use crate::feeds::reputation::Amount;
 
 /// What to do with feeds.
@@ -183,6 +184,17 @@ impl Feeds {
             verb,
             name,
             other: None,
+        }
+    }
+}
+
+impl ThrownView {
+    /// The same in words.
+    pub fn of(thrown: &Thrown) -> Self {
+        Self {
+            why: thrown.why.to_string(),
+            count: thrown.count,
+            examples: thrown.shown.iter().map(ToString::to_string).collect(),
         }
     }
 }

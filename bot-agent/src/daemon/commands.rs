@@ -27,6 +27,9 @@ impl Daemon {
         } = call;
         let timing = Timing::since(read);
         self.adopt_mode();
+        if let Request::Feeds(asked) = request {
+            return self.feeds_call(asked, reply);
+        }
         let answer = self
             .answer(request, peer, timing)
             .unwrap_or_else(|failure| Answer::Lines(vec![Response::Error(failure)]));
@@ -38,6 +41,8 @@ impl Daemon {
         let line = match request {
             Request::List(list) => return self.list(&list).map(Answer::Lines),
             Request::Logs(logs) => return Ok(self.logs(logs)),
+            // Answered by themselves, some of them later.
+            Request::Feeds(_) => return Ok(Answer::Lines(Vec::new())),
             Request::Allow(put) => self.put(RuleAction::Allow, &put, timing),
             Request::Block(put) => self.put(RuleAction::Block, &put, timing),
             Request::Import(import) => self.import(import, timing),

@@ -63,6 +63,8 @@ pub(super) struct Filter {
     database: Option<Arc<Database>>,
     tiers: Tiers,
     lag: Option<Lag>,
+    /// Prefixes of each list, as the kernel's table was last made of them.
+    enforced: BTreeMap<ListId, usize>,
     /// Whether the kernel is kept true already; before [`Self::enforce`] only rules change.
     begun: bool,
 }
@@ -100,6 +102,7 @@ impl Filter {
             database: None,
             tiers: Tiers::default(),
             lag: None,
+            enforced: BTreeMap::new(),
             begun: false,
         })
     }
@@ -112,6 +115,11 @@ impl Filter {
     /// The lists.
     pub(super) fn lists(&self) -> &[List] {
         &self.lists
+    }
+
+    /// Prefixes of each list, as the kernel's table was last made of them.
+    pub(super) fn enforced(&self) -> &BTreeMap<ListId, usize> {
+        &self.enforced
     }
 
     /// Everything that the policy is made of.
@@ -353,6 +361,10 @@ impl Filter {
         self.enforcer.publish(prepared, &inputs, now)?;
         if *reach == Reach::Everything {
             self.lag = None;
+        }
+        if self.lag.is_none() {
+            let lists = self.lists.iter();
+            self.enforced = lists.map(|list| (list.id(), list.len())).collect();
         }
         Ok(())
     }

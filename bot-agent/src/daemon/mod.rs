@@ -10,7 +10,9 @@ mod commands;
 mod databases;
 pub mod edit;
 mod enforcer;
+mod feeds;
 mod filter;
+mod good;
 pub mod import;
 mod interfaces;
 pub mod lock;
@@ -55,6 +57,7 @@ use tokio::{
 
 use self::{
     databases::Databases,
+    feeds::Feeds,
     filter::Filter,
     interfaces::Interfaces,
     mode::ModeState,
@@ -73,6 +76,7 @@ use crate::{
     datapath::{Ring, debug_log::DebugLog},
     event::{Action, Body, Cause, Note, sink::Sink},
     exit_code::ExitCode,
+    feeds::{known_good::KnownGood, watchdog::Watchdog},
     host::{
         self,
         ports::PortSets,
@@ -80,6 +84,7 @@ use crate::{
         watch::{Change, Watch},
     },
     lists::{ListFiles, ListIds},
+    policy::List,
     stream::{FlowAssembler, FlowSegment, Outcome},
 };
 
@@ -96,6 +101,12 @@ struct Daemon {
     filter: Filter,
     list_files: ListFiles,
     list_ids: ListIds,
+    /// The `[[list]]`s, as they are in their files.
+    file_lists: Vec<List>,
+    feeds: Feeds,
+    /// Sources that completed connections in this run.
+    known_good: KnownGood,
+    watchdog: Watchdog,
     mode: ModeState,
     /// The mode words last written to the kernel; nothing before the first time.
     written: Option<(u64, u64)>,
@@ -124,6 +135,7 @@ struct Wakers {
     debug: Option<DebugLog>,
     watch: Watch,
     clock: Interval,
+    feeds_clock: Interval,
     look: Option<JoinHandle<Look>>,
     hangup: Signal,
     terminate: Signal,
@@ -137,6 +149,8 @@ impl Wakers {
         let datapath = &mut daemon.filter.enforcer.datapath;
         let mut clock = interval(tick::PERIOD);
         clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut feeds_clock = interval(feeds::PERIOD);
+        feeds_clock.set_missed_tick_behavior(MissedTickBehavior::Delay);
         Ok(Self {
             calls,
             reports: datapath.take_reports()?,
@@ -144,6 +158,7 @@ impl Wakers {
             debug: datapath.take_debug_log()?,
             watch: Watch::new().context("cannot watch the host's network")?,
             clock,
+            feeds_clock,
             look: None,
             hangup: signal(SignalKind::hangup())?,
             terminate: signal(SignalKind::terminate())?,
@@ -175,13 +190,15 @@ impl Daemon {
                 },
                 _ = wakers.clock.tick() => {
                     self.tick();
-                    wakers.look.get_or_insert_with(|| Look::begin(&self.finder));
+                    wakers.look.get_or_insert_with(|| Look::begin(&self.finder, &self.ports.served_tcp));
                 }
                 look = seen(wakers.look.as_mut()) => {
                     wakers.look = None;
                     let seen = look.map(|look| self.saw(look));
                     self.told(seen, "looking at the host");
                 }
+                _ = wakers.feeds_clock.tick() => self.fetch_due(),
+                news = self.feeds.news() => self.feed_news(news),
                 _ = wakers.hangup.recv() => {
                     self.adopt_mode();
                     self.reload_and_tell();
@@ -223,6 +240,7 @@ impl Daemon {
     fn dropped(&mut self, report: &DropReport) {
         let now = host::now();
         let cause = self.filter.cause(report.verdict, report.src, now);
+        self.watch_good(report, now);
         let names = self.interfaces.names();
         if let Some(body) = observe::dropped(report, cause, &names) {
             self.sink.emit(now.at(report.time), body);

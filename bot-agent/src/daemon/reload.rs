@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Daemon, access, filter::Configured, networks::objection, rules::failed, wishes};
+use super::{Daemon, access, networks::objection, rules::failed, wishes};
 use crate::{
     config::Config,
     control::protocol::{Failure, FailureCode},
@@ -50,19 +50,22 @@ impl Daemon {
             return Err(Failure::new(FailureCode::BadConfig, rule));
         }
         // Rules, lists and ASNs go first: they are what may not fit.
-        let present = self.filter.lists();
+        let present = &self.file_lists;
         let (lists, files) = ListFiles::read(&config.lists, present, &mut self.list_ids);
-        let configured = Configured {
-            rules: config.rules.clone(),
-            lists,
-            database: self.databases.shared(),
-            tiers: config.tiers,
-            prefixes: wishes::limits(&config).prefixes,
-        };
-        let synced = self.filter.configure(configured, host::now());
-        let synced = synced.inspect_err(|_| self.databases = databases)?;
-        self.tell_list_files(files);
+        let lists = std::mem::replace(&mut self.file_lists, lists);
         self.config = Arc::new(config);
+        let (config, now) = (Arc::clone(&self.config), host::now());
+        self.follow_feeds(&config);
+        let all = self.lists_with(None, now);
+        let configured = self.configured(&config, all);
+        let synced = self.filter.configure(configured, now);
+        let synced = synced.inspect_err(|_| {
+            self.databases = databases;
+            self.file_lists = lists;
+            self.config = Arc::clone(&before);
+            self.follow_feeds(&before);
+        })?;
+        self.tell_list_files(files);
         if let Err(failure) = self.write_settings() {
             self.config = before;
             return Err(failure);

@@ -2,10 +2,21 @@
 
 use std::collections::BTreeSet;
 
-use super::Daemon;
-use crate::lists::ListFiles;
+use super::{Daemon, filter::Configured, wishes};
+use crate::{config::Config, lists::ListFiles, policy::List};
 
 impl Daemon {
+    /// Everything that says something about addresses, with these lists.
+    pub(super) fn configured(&self, config: &Config, lists: Vec<List>) -> Configured {
+        Configured {
+            rules: config.rules.clone(),
+            lists,
+            database: self.databases.shared(),
+            tiers: config.tiers,
+            prefixes: wishes::limits(config).prefixes,
+        }
+    }
+
     /// The lists in force are those of `files` from now on.
     pub(super) fn tell_list_files(&mut self, files: ListFiles) {
         let before = std::mem::replace(&mut self.list_files, files);

@@ -17,7 +17,9 @@ use tokio::net::UnixListener;
 use super::{
     Daemon, Wakers, Wish, access,
     databases::Databases,
-    filter::{Configured, Filter},
+    feeds::Feeds,
+    filter::Filter,
+    good,
     interfaces::Interfaces,
     mode::ModeState,
     networks::objection,
@@ -36,6 +38,7 @@ use crate::{
         sink::Sink,
     },
     exit_code::ExitCode,
+    feeds::known_good::KnownGood,
     host::{self, protected::Finder},
     lists::{ListFiles, ListIds},
     rules::{mode::Mode, set::RuleSet},
@@ -142,6 +145,7 @@ fn open(
         }
     };
     let sink = Sink::new(console, config.log.budget_per_second, file, RECENT_EVENTS);
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
     let filter = Filter::new(datapath, store, wishes::limits(config), rules)?;
     let mut daemon = Daemon {
         config: Arc::new(config.clone()),
@@ -150,6 +154,10 @@ fn open(
         filter,
         list_files: ListFiles::default(),
         list_ids: ListIds::default(),
+        file_lists: Vec::new(),
+        feeds: Feeds::new(&start.places.state_dir, credentials.as_deref()),
+        known_good: KnownGood::default(),
+        watchdog: good::watchdog(config),
         mode,
         written: None,
         sink,
@@ -179,13 +187,11 @@ impl Daemon {
         let (_, ended) = self.filter.expire(now);
         ended?;
         let (lists, files) = ListFiles::read(&self.config.lists, &[], &mut self.list_ids);
-        let configured = Configured {
-            rules: self.config.rules.clone(),
-            lists,
-            database: self.databases.shared(),
-            tiers: self.config.tiers,
-            prefixes: wishes::limits(&self.config).prefixes,
-        };
+        self.file_lists = lists;
+        let config = Arc::clone(&self.config);
+        self.follow_feeds(&config);
+        let lists = self.lists_with(None, now);
+        let configured = self.configured(&config, lists);
         self.filter.configure(configured, now)?;
         self.tell_list_files(files);
         self.look_at_databases();

@@ -37,6 +37,7 @@ impl Daemon {
         counters.insert("hellos".into(), self.hello_counters());
         let mut notes = lost(&read);
         notes.extend(self.troubles.values().cloned());
+        notes.extend(self.feed_notes());
         let is_told = |why: &str| notes.iter().any(|note| note.contains(why));
         if !self.filter.lag().is_none_or(is_told) {
             notes.extend(self.differs());

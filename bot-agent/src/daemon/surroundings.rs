@@ -3,7 +3,9 @@
 //! Looking takes milliseconds, so it is done beside the loop, once a second. Where the answer is
 //! needed at once (at the start, on reload, when an address changes) the loop waits for it.
 
-use std::io;
+use std::{collections::BTreeMap, io};
+
+use bot_common::address::Address;
 
 use tokio::task::{self, JoinHandle};
 
@@ -11,7 +13,8 @@ use super::{Daemon, wishes};
 use crate::{
     event::{Body, RuleChange},
     host::{
-        self,
+        self, connections,
+        ports::PortSet,
         protected::Finder,
         served::{self, Served},
     },
@@ -27,24 +30,28 @@ pub(super) struct Look {
     finder: Finder,
     served: Result<Served, String>,
     protected: Result<Vec<(Prefix, String)>, String>,
+    /// Sources with proved connections to the ports that were served before.
+    good: Result<BTreeMap<Address, u32>, String>,
 }
 
 impl Look {
     /// Looks now, and waits for it.
-    fn now(mut finder: Finder) -> Self {
+    fn now(mut finder: Finder, served: &PortSet) -> Self {
+        let good = connections::proved(served).map_err(|error| error.to_string());
         let protected = finder.find().map_err(|error| error.to_string());
         let served = served::listening().map_err(|error| error.to_string());
         Self {
             finder,
             served,
             protected,
+            good,
         }
     }
 
     /// Looks in a thread of its own.
-    pub(super) fn begin(finder: &Finder) -> JoinHandle<Self> {
-        let finder = finder.clone();
-        task::spawn_blocking(|| Self::now(finder))
+    pub(super) fn begin(finder: &Finder, served: &PortSet) -> JoinHandle<Self> {
+        let (finder, served) = (finder.clone(), served.clone());
+        task::spawn_blocking(move || Self::now(finder, &served))
     }
 }
 
@@ -59,7 +66,7 @@ pub(super) async fn seen(look: Option<&mut JoinHandle<Look>>) -> io::Result<Look
 impl Daemon {
     /// Looks, and acts on it at once.
     pub(super) fn look_at_host(&mut self) {
-        self.saw(Look::now(self.finder.clone()));
+        self.saw(Look::now(self.finder.clone(), &self.ports.served_tcp));
     }
 
     /// Takes over what was seen.
@@ -69,6 +76,8 @@ impl Daemon {
         self.trouble("looking for served ports", result.err());
         let result = look.protected.and_then(|found| self.protect(found));
         self.trouble("looking for protected addresses", result.err());
+        let result = look.good.map(|good| self.saw_good(good));
+        self.trouble("looking at connections", result.err());
     }
 
     fn serve_ports(&mut self, served: &Served) -> Result<(), String> {

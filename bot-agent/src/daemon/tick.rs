@@ -32,6 +32,7 @@ impl Daemon {
         self.trouble_of("comparing the kernel's table with the rules", &result);
         self.tell_repairs();
         self.look_at_databases();
+        self.expire_feeds();
         self.tell_tails();
         for outcome in self.assembler.expire(now.boot_ns) {
             self.outcome(&outcome);

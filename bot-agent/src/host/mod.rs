@@ -21,5 +21,5 @@ pub mod socket;
 pub mod sshd;
 pub mod watch;
 
-pub use clock::{boot_id, now};
+pub use clock::{boot_id, now, random};
 pub use netlink::Error as NetlinkError;

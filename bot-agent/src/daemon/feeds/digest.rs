@@ -14,10 +14,10 @@ use crate::{
         fetch::Validators,
         folder::{Folder, Staged},
         format::{Tolerance, parse, unpack::unpack},
-        rails::{Limits, Screen, Thrown, Verdict, judge, screen},
+        rails::{Limits, Screen, Verdict, judge, screen},
         snapshot::Snapshot,
     },
-    rules::{subject::Subject, time::Now},
+    rules::time::Now,
 };
 
 /// Longest content of a file, unpacked. Of web servers `max_bytes` is the limit.
@@ -98,19 +98,10 @@ pub(super) fn digest(work: Work) -> Result<Digest, String> {
             removed: delta.removed,
             bad_lines: update.bad,
             bad_shown: update.shown.iter().map(ToString::to_string).collect(),
-            thrown: screened.thrown.iter().map(thrown).collect(),
+            thrown: screened.thrown.iter().map(ThrownView::of).collect(),
         },
         validators,
         staged,
         not_staged,
     })
-}
-
-/// What was thrown out, in words.
-pub(in crate) fn thrown(thrown: &Thrown) -> ThrownView {
-    ThrownView {
-        why: thrown.why.to_string(),
-        count: thrown.count,
-        examples: thrown.shown.iter().map(Subject::to_string).collect(),
-    }
 }

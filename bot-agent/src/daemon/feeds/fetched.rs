@@ -39,7 +39,7 @@ impl Daemon {
     pub(in crate::daemon) fn feed_news(&mut self, news: News) {
         match news {
             News::Fetched(done) => self.fetched(*done),
-            News::Digested(name, Ok(digest)) => self.take(&name, *digest),
+            News::Digested(name, Ok(digest)) => self.take_update(&name, *digest),
             News::Digested(name, Err(why)) => self.refuse(&name, &why),
         }
     }

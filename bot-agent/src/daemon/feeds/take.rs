@@ -28,7 +28,7 @@ use crate::{
 
 impl Daemon {
     /// Takes an update, or holds it.
-    pub(super) fn take(&mut self, name: &str, digest: Digest) {
+    pub(super) fn take_update(&mut self, name: &str, digest: Digest) {
         let now = host::now();
         let Some(feed) = self.feeds.feeds.get_mut(name) else {
             return;
@@ -137,7 +137,7 @@ impl Daemon {
     }
 
     /// Puts what was in force before the last update into force again, and takes no more updates.
-    pub(super) fn roll_back(&mut self, name: &str, why: &str) -> Result<String, Failure> {
+    pub(in crate::daemon) fn roll_back(&mut self, name: &str, why: &str) -> Result<String, Failure> {
         use crate::feeds::folder::Shelf;
         let now = host::now();
         let folder = self.feeds.feeds.get(name).and_then(|it| it.folder.clone());
