@@ -14,7 +14,7 @@ use super::{
     raw::{self, FeedWord},
 };
 use crate::{
-    feeds::{category::Category, rail::Rail},
+    feeds::{category::Category, format::Format, rail::Rail},
     policy::Score,
     rules::{duration, rule::Scope},
 };
@@ -26,9 +26,9 @@ pub struct Feed {
     pub name: String,
     /// Where it comes from.
     pub source: FeedSource,
-    /// Name of its format; nothing: found out from the content.
-    pub format: Option<String>,
-    /// How often it is fetched.
+    /// How it is read; nothing: found out from the content.
+    pub format: Option<Format>,
+    /// How often it is fetched; of a file how often it is expected to be another one.
     pub every: Duration,
     /// What its entries are good for.
     pub role: Role,
@@ -120,8 +120,8 @@ impl FeedAction {
     }
 }
 
-/// How often a file is looked at, unless configured.
-const FILE_EVERY: Duration = Duration::from_secs(10);
+/// How often whoever writes a file is expected to, unless configured; it is looked at all the time.
+const FILE_EVERY: Duration = Duration::from_hours(24);
 /// How often a web server is asked.
 const HTTP_EVERY: Duration = Duration::from_hours(6);
 /// How often decisions are asked for.
@@ -336,7 +336,7 @@ fn format(
     feed: &raw::Feed,
     source: &FeedSource,
     lines: Lines<'_>,
-) -> Result<Option<String>, ConfigError> {
+) -> Result<Option<Format>, ConfigError> {
     let Some(format) = &feed.format else {
         return Ok(None);
     };
@@ -344,10 +344,7 @@ fn format(
     if matches!(source, FeedSource::CrowdSec(_)) {
         return Err(wrong("format", &at, "decisions have a form of their own"));
     }
-    let Some(name) = format.get_ref().as_str() else {
-        return Err(wrong("format", &at, "is no name of a format"));
-    };
-    Ok(Some(name.to_owned()))
+    Ok(Some(format.get_ref().clone()))
 }
 
 fn group(feed: &raw::Feed, lines: Lines<'_>) -> Result<String, ConfigError> {
@@ -433,7 +430,7 @@ mod tests {
         assert_eq!(feeds[2].category, Some(Category::CrawlerSearch));
         assert!(matches!(&feeds[3].source, FeedSource::CrowdSec(http) if http.bearer.is_some()));
         let every: Vec<u64> = feeds.iter().map(|feed| feed.every.as_secs()).collect();
-        assert_eq!(every, [10, 21_600, 10, 10]);
+        assert_eq!(every, [86_400, 21_600, 86_400, 10]);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::{
 use toml::Spanned;
 
 use crate::{
-    feeds::{category::Category, rail::Rail},
+    feeds::{category::Category, format::Format, rail::Rail},
     rules::rule::{RuleAction, Scope},
 };
 
@@ -165,7 +165,7 @@ pub(super) struct Feed {
     #[serde(default)]
     pub(super) crowdsec: Field<String>,
     #[serde(default)]
-    pub(super) format: Field<toml::Value>,
+    pub(super) format: Field<Format>,
     #[serde(default)]
     pub(super) every: Field<String>,
     #[serde(default)]

@@ -22,8 +22,8 @@ pub(super) fn feed_values(feed: &Feed) -> Values {
         FeedSource::Http(http) => of_http("url", http, &mut values),
         FeedSource::CrowdSec(http) => of_http("crowdsec", http, &mut values),
     }
-    let format = feed.format.as_deref();
-    values.extend(format.map(|format| ("format", Value::from(format))));
+    let format = feed.format.as_ref();
+    values.extend(format.map(|format| ("format", word(format))));
     values.push(("every", time(feed.every)));
     match feed.role {
         Role::Allow => values.push(("action", Value::from("allow"))),

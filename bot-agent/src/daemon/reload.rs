@@ -56,7 +56,7 @@ impl Daemon {
         self.config = Arc::new(config);
         let (config, now) = (Arc::clone(&self.config), host::now());
         self.follow_feeds(&config);
-        let all = self.lists_with(None, now);
+        let all = self.all_lists(now);
         let configured = self.configured(&config, all);
         let synced = self.filter.configure(configured, now);
         let synced = synced.inspect_err(|_| {

@@ -190,7 +190,7 @@ impl Daemon {
         self.file_lists = lists;
         let config = Arc::clone(&self.config);
         self.follow_feeds(&config);
-        let lists = self.lists_with(None, now);
+        let lists = self.all_lists(now);
         let configured = self.configured(&config, lists);
         self.filter.configure(configured, now)?;
         self.tell_list_files(files);

@@ -183,7 +183,7 @@ fn read(
 ) -> anyhow::Result<(Snapshot, Report)> {
     let refused = || format!("{source} is refused");
     let content = unpack(bytes, LONGEST).with_context(refused)?;
-    let tolerance = Tolerance::new(args.bad_lines);
+    let tolerance = Tolerance::new(args.bad_lines).unwrap_or_default();
     let parsed = parse(&content, args.format.as_ref(), tolerance).with_context(refused)?;
     let screened = screen(
         parsed,

@@ -37,7 +37,7 @@ pub(super) struct Work {
 
 /// What came of it.
 #[derive(Debug)]
-pub(super) struct Digest {
+pub(in crate::daemon) struct Digest {
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) verdict: Verdict,
     pub(super) about: About,
@@ -66,7 +66,7 @@ pub(super) fn digest(work: Work) -> Result<Digest, String> {
     };
     let parsed = {
         let content = unpack(&bytes, most).map_err(|error| error.to_string())?;
-        let tolerance = Tolerance::new(rails.bad_lines);
+        let tolerance = Tolerance::new(rails.bad_lines).unwrap_or_default();
         parse(&content, config.format.as_ref(), tolerance).map_err(|error| error.to_string())?
     };
     drop(bytes);

@@ -4,6 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
 
 use super::content::Content;
 use crate::{
@@ -59,8 +60,9 @@ pub(super) struct Held {
 pub(super) struct Notes {
     /// By what the content in force is known.
     pub(super) validators: Option<Validators>,
-    /// What of the configuration the content depends on.
-    pub(super) made_by: String,
+    /// Where the content is from, and how it was read.
+    pub(super) place: String,
+    pub(super) reading: String,
     /// An operator said to take no updates.
     pub(super) paused: bool,
     /// When it was last fetched with success, new or not.
@@ -124,7 +126,7 @@ impl Feed {
         })
     }
 
-    /// Whether something of it is under way that must not be twice.
+    /// Whether it is a file of this host.
     pub(super) fn is_file(&self) -> bool {
         matches!(self.config.source, FeedSource::File(_))
     }
@@ -149,19 +151,31 @@ pub(super) fn since_boot(now: Now) -> Duration {
     Duration::from_nanos(now.boot_ns)
 }
 
-/// What of the configuration a content depends on: with another one it has to be read anew.
-pub(super) fn made_by(config: &Configured) -> String {
+/// Where a content is from: with another place it is another feed, and nothing of it is known.
+pub(super) fn place(config: &Configured) -> String {
+    let place = match &config.source {
+        FeedSource::File(path) => format!("file {}", path.display()),
+        FeedSource::Http(http) => format!("http {}", http.url),
+        FeedSource::CrowdSec(http) => format!("crowdsec {}", http.url),
+    };
+    // A URL may hold a key.
+    hex(&place)
+}
+
+/// What else a content depends on: with anything else it has to be fetched again, and what is in
+/// force stays until then.
+pub(super) fn reading(config: &Configured) -> String {
     let Configured {
-        source,
         format,
         min_confidence,
         loosen,
         ..
     } = config;
-    let source = match source {
-        FeedSource::File(path) => path.display().to_string(),
-        FeedSource::Http(http) => format!("http {}", http.url),
-        FeedSource::CrowdSec(http) => format!("crowdsec {}", http.url),
-    };
-    format!("{source} {format:?} {min_confidence} {loosen:?}")
+    hex(&format!("{format:?} {min_confidence} {loosen:?}"))
+}
+
+fn hex(text: &str) -> String {
+    let digest = Sha256::digest(text.as_bytes());
+    let digest = digest.first_chunk::<16>().map_or(0, |half| u128::from_be_bytes(*half));
+    format!("{digest:032x}")
 }

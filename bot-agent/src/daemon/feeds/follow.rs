@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     content::Content,
-    feed::{Feed, Held, Notes, made_by, period, since_boot},
+    feed::{Feed, Held, Notes, period, place, reading, since_boot},
     fetched::random,
 };
 use crate::{
@@ -37,14 +37,8 @@ impl Daemon {
             let name = &configured.name;
             match self.feeds.feeds.get_mut(name) {
                 Some(feed) if feed.config == *configured => {}
-                Some(feed) if made_by(&feed.config) == made_by(configured) => {
-                    feed.schedule
-                        .set_every(period(configured), since_boot(now), random());
-                    feed.config = configured.clone();
-                    if let FeedSource::CrowdSec(_) = configured.source {
-                        let of_now = Content::of_decisions(configured, &feed.decisions, now);
-                        feed.content = Some(of_now);
-                    }
+                Some(feed) if place(&feed.config) == place(configured) => {
+                    feed.follow(configured, now);
                 }
                 Some(_) | None => {
                     self.feeds.fetcher.stop(name);
@@ -72,19 +66,42 @@ impl super::Feeds {
     }
 }
 
+impl Feed {
+    /// Another configuration of the same feed.
+    fn follow(&mut self, configured: &Configured, now: Now) {
+        let every = period(configured);
+        self.schedule.set_every(every, since_boot(now), random());
+        self.config = configured.clone();
+        let reading = reading(configured);
+        if self.notes.reading != reading {
+            self.notes.reading = reading;
+            (self.seen, self.notes.validators) = (None, None);
+            self.schedule.hurry(since_boot(now));
+        }
+        if let FeedSource::CrowdSec(_) = configured.source {
+            self.content = Some(Content::of_decisions(configured, &self.decisions, now));
+        }
+    }
+}
+
 fn load(feed: &mut Feed, folder: &Folder, now: Now) -> Result<(), FolderError> {
     let notes: Notes = folder.notes();
-    if notes.made_by != made_by(&feed.config) {
-        // Another feed of this name, or other entries of it: what it says is not known yet. What is
-        // there stays until an update takes its place.
+    let (place, reading) = (place(&feed.config), reading(&feed.config));
+    if notes.place != place {
+        // Another feed of this name, or a new one. What is there stays until an update takes its place.
         feed.notes = Notes {
-            made_by: made_by(&feed.config),
+            place,
+            reading,
             paused: notes.paused,
             ..Notes::default()
         };
         return folder.release();
     }
-    feed.notes = notes;
+    let same_reading = notes.reading == reading;
+    feed.notes = Notes { reading, ..notes };
+    if !same_reading {
+        feed.notes.validators = None;
+    }
     if let FeedSource::CrowdSec(_) = feed.config.source {
         let decided = feed.notes.decisions.iter().copied();
         feed.decisions = Decisions::restored(decided);
@@ -103,7 +120,9 @@ fn load(feed: &mut Feed, folder: &Folder, now: Now) -> Result<(), FolderError> {
         let age = now.wall.duration_since(snapshot.fetched());
         let age = age.try_into().unwrap_or_default();
         let every = period(&feed.config);
-        feed.schedule = Schedule::new(every, since_boot(now), Some(age), random());
+        if same_reading {
+            feed.schedule = Schedule::new(every, since_boot(now), Some(age), random());
+        }
         feed.seen.clone_from(&feed.notes.validators);
         feed.content = Some(Content::Entries(Arc::new(snapshot)));
     }

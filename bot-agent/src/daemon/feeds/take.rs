@@ -177,8 +177,13 @@ impl Daemon {
         Ok(format!("{name}: {message}"))
     }
 
-    /// The lists of files, of proxies and of all feeds; `changed` has this content in place of its own.
-    pub(in crate::daemon) fn lists_with(
+    /// The lists of files, of proxies and of all feeds.
+    pub(in crate::daemon) fn all_lists(&mut self, now: Now) -> Vec<List> {
+        self.lists_with(None, now)
+    }
+
+    /// The same; `changed` has this content in place of its own.
+    fn lists_with(
         &mut self,
         changed: Option<(&str, &Content)>,
         now: Now,
