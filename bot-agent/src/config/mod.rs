@@ -8,6 +8,7 @@ mod feeds;
 mod keys;
 mod layers;
 mod lists;
+mod proxies;
 mod raw;
 mod resolve;
 mod show;
@@ -28,7 +29,8 @@ pub use self::{
     feeds::{Feed, FeedAction, FeedSource, Http, Role},
     layers::{Place, Places},
     lists::{List, ListAction},
-    raw::{LogFormat, LogLevel, Start, XdpMode},
+    proxies::Proxy,
+    raw::{LogFormat, LogLevel, Start, Verify, XdpMode},
     show::show,
 };
 use crate::rules::{prefix::Prefix, rule::Draft};
@@ -59,6 +61,8 @@ pub struct Config {
     /// `[asn] database`: files that say who has which addresses; of two that disagree, the earlier
     /// is believed.
     pub asn_databases: Vec<PathBuf>,
+    /// Whether crawlers are verified, and which.
+    pub crawlers: Crawlers,
     /// Sizes of the kernel's tables.
     pub tables: Tables,
     /// Drop reports.
@@ -73,6 +77,8 @@ pub struct Config {
     pub rules: Vec<Draft>,
     /// The `[[list]]`s.
     pub lists: Vec<List>,
+    /// The `[[proxy]]`s.
+    pub proxies: Vec<Proxy>,
 }
 
 /// `[agent]`
@@ -153,6 +159,17 @@ pub struct Protect {
     pub failsafe_ports: Ports,
     /// Prefixes protected besides those that are found.
     pub addresses: Vec<Prefix>,
+}
+
+/// `[crawlers]`
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Crawlers {
+    /// A file of crawlers, besides those that are built in.
+    pub index: Option<PathBuf>,
+    /// Whether DNS is asked.
+    pub verify: Verify,
+    /// How often.
+    pub queries_per_second: u32,
 }
 
 /// `[tables]`

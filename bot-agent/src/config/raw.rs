@@ -30,6 +30,7 @@ table!(Raw {
     hello: Hello,
     protect: Protect,
     asn: Asn,
+    crawlers: Crawlers,
     tables: Tables,
     reports: Reports,
     log: Log,
@@ -37,6 +38,7 @@ table!(Raw {
     debug: Debug,
     rule: Vec<Spanned<Rule>>,
     list: Vec<Spanned<List>>,
+    proxy: Vec<Spanned<Proxy>>,
 });
 
 table!(Agent {
@@ -79,6 +81,12 @@ table!(Protect {
 
 table!(Asn {
     database: Field<WordOr<Spanned<String>>>,
+});
+
+table!(Crawlers {
+    index: Field<String>,
+    verify: Field<Verify>,
+    queries_per_second: Field<u64>,
 });
 
 table!(Tables {
@@ -133,6 +141,16 @@ pub(super) struct List {
     pub(super) scope: Field<Scope>,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Proxy {
+    pub(super) name: Spanned<String>,
+    #[serde(default)]
+    pub(super) addresses: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) from: Vec<Spanned<String>>,
+}
+
 /// What happens to sources that a list names.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -143,6 +161,16 @@ pub enum ListAction {
     Block,
     /// They are counted and reported, as what would be dropped.
     Monitor,
+}
+
+/// Whether crawlers are verified.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verify {
+    /// DNS is not asked.
+    Off,
+    /// DNS is asked who a source is.
+    On,
 }
 
 /// The mode at start.

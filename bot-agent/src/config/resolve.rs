@@ -3,12 +3,13 @@
 use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
-    Agent, Config, Control, Hello, HelloPorts, Log, Ports, Protect, Reports, Services, Tables, Xdp,
+    Agent, Config, Control, Crawlers, Hello, HelloPorts, Log, Ports, Protect, Reports, Services,
+    Tables, Xdp,
     error::ConfigError,
     keys::{Keys, wrong},
     layers::{Layers, Places},
-    lists,
-    raw::{LogFormat, LogLevel, Start, XdpMode},
+    lists, proxies,
+    raw::{LogFormat, LogLevel, Start, Verify, XdpMode},
     standing,
 };
 use crate::rules::duration;
@@ -47,6 +48,11 @@ pub(super) fn defaults() -> Config {
             addresses: Vec::new(),
         },
         asn_databases: Vec::new(),
+        crawlers: Crawlers {
+            index: None,
+            verify: Verify::Off,
+            queries_per_second: 10,
+        },
         tables: Tables {
             prefixes: 1_000_000,
             verdicts: 65_536,
@@ -67,6 +73,7 @@ pub(super) fn defaults() -> Config {
         kernel_log: false,
         rules: Vec::new(),
         lists: Vec::new(),
+        proxies: Vec::new(),
     }
 }
 
@@ -86,6 +93,7 @@ pub(super) fn resolve(layers: &Layers) -> Result<(Config, Places), ConfigError> 
         |r| &r.asn.database,
         &mut config.asn_databases,
     )?;
+    crawlers(&mut keys, &mut config.crawlers)?;
     sizes(&mut keys, &mut config)?;
     log(&mut keys, &mut config.log)?;
     if let Some((text, place)) = keys.take("block.default_duration", |r| &r.block.default_duration)
@@ -100,6 +108,8 @@ pub(super) fn resolve(layers: &Layers) -> Result<(Config, Places), ConfigError> 
     );
     config.rules = standing::rules(layers, !config.asn_databases.is_empty())?;
     config.lists = lists::lists(layers)?;
+    let named = config.lists.iter().map(|list| list.name.as_str());
+    config.proxies = proxies::proxies(layers, &named.collect())?;
     Ok((config, keys.places))
 }
 
@@ -143,6 +153,24 @@ fn packets(keys: &mut Keys<'_>, config: &mut Config) -> Result<(), ConfigError> 
         failsafe,
     )?;
     keys.addresses(&mut config.protect.addresses)
+}
+
+/// Who is asked for by reverse DNS.
+fn crawlers(keys: &mut Keys<'_>, crawlers: &mut Crawlers) -> Result<(), ConfigError> {
+    let mut index = PathBuf::new();
+    keys.path("crawlers.index", |r| &r.crawlers.index, &mut index)?;
+    crawlers.index = Some(index).filter(|index| !index.as_os_str().is_empty());
+    keys.plain(
+        "crawlers.verify",
+        |r| &r.crawlers.verify,
+        &mut crawlers.verify,
+    );
+    keys.number(
+        "crawlers.queries_per_second",
+        |r| &r.crawlers.queries_per_second,
+        1..=1000,
+        &mut crawlers.queries_per_second,
+    )
 }
 
 /// Tables, rings and budgets of the kernel.

@@ -5,13 +5,13 @@ use std::{collections::BTreeSet, fmt};
 use serde::Serialize;
 use toml::Value;
 
-use super::{Config, HelloPorts, List, ListAction, Places, Ports};
+use super::{Config, HelloPorts, List, ListAction, Places, Ports, Proxy};
 use crate::rules::{
     duration,
     rule::{Draft, RuleAction},
 };
 
-/// Every key besides those of `[[rule]]` and `[[list]]`, in the order in which they are shown.
+/// Every key besides those of `[[rule]]`, `[[list]]` and `[[proxy]]`, in the order in which they are shown.
 pub(super) const KEYS: &[(&str, &str)] = &[
     ("agent", "interfaces"),
     ("agent", "user"),
@@ -31,6 +31,9 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("protect", "failsafe_ports"),
     ("protect", "addresses"),
     ("asn", "database"),
+    ("crawlers", "index"),
+    ("crawlers", "verify"),
+    ("crawlers", "queries_per_second"),
     ("tables", "prefixes"),
     ("tables", "verdicts"),
     ("reports", "per_second"),
@@ -81,6 +84,12 @@ impl fmt::Display for Shown<'_> {
                 writeln!(f, "{key} = {value}")?;
             }
         }
+        for proxy in &self.config.proxies {
+            writeln!(f, "\n[[proxy]]")?;
+            for (key, value) in proxy_values(proxy) {
+                writeln!(f, "{key} = {value}")?;
+            }
+        }
         Ok(())
     }
 }
@@ -96,6 +105,7 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
         hello,
         protect,
         asn_databases,
+        crawlers,
         tables,
         reports,
         log,
@@ -103,7 +113,10 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
         kernel_log,
         rules: _,
         lists: _,
+        proxies: _,
     } = config;
+    let index = crawlers.index.as_ref();
+    let index = index.map(|file| file.display().to_string());
     let log_file = log.file.as_ref().map(|file| file.display().to_string());
     [
         word_list(agent.interfaces.iter().cloned()),
@@ -127,6 +140,9 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
         ports(&protect.failsafe_ports),
         word_list(protect.addresses.iter().map(ToString::to_string)),
         word_list(asn_databases.iter().map(|path| path.display().to_string())),
+        Value::from(index.unwrap_or_default()),
+        word(&crawlers.verify),
+        Value::from(crawlers.queries_per_second),
         Value::from(tables.prefixes),
         Value::from(tables.verdicts),
         Value::from(reports.per_second),
@@ -152,6 +168,17 @@ fn list_values(list: &List) -> Vec<(&'static str, Value)> {
         values.push(("scope", word(&list.scope)));
     }
     values
+}
+
+fn proxy_values(proxy: &Proxy) -> [(&'static str, Value); 3] {
+    [
+        ("name", Value::from(proxy.name.as_str())),
+        (
+            "addresses",
+            word_list(proxy.addresses.iter().map(ToString::to_string)),
+        ),
+        ("from", word_list(proxy.from.iter().cloned())),
+    ]
 }
 
 fn rule_values(rule: &Draft) -> Vec<(&'static str, Value)> {

@@ -5,6 +5,9 @@ use crate::rules::rule::{Origin, RuleAction, Scope};
 
 const DOCUMENT: &str = include_str!("../../../docs/configuration.md");
 
+/// Tables of which there may be many, which have no defaults as a whole.
+const OF_MANY: [&str; 3] = ["rule", "list", "proxy"];
+
 fn parse(text: &str) -> Result<Config, ConfigError> {
     layered(&[("bot-agent.toml", text)])
 }
@@ -34,10 +37,12 @@ fn the_example_says_the_defaults_as_it_is_and_uncommented() {
     assert_eq!(parse("").unwrap(), Config::default());
     assert_eq!(parse(EXAMPLE).unwrap(), Config::default());
     let all = parse(&uncommented()).unwrap();
-    assert_eq!((all.rules.len(), all.lists.len()), (3, 1));
+    let of_many = (all.rules.len(), all.lists.len(), all.proxies.len());
+    assert_eq!(of_many, (3, 1, 1));
     let without_rules_and_lists = Config {
         rules: Vec::new(),
         lists: Vec::new(),
+        proxies: Vec::new(),
         ..all
     };
     assert_eq!(without_rules_and_lists, Config::default());
@@ -59,7 +64,7 @@ fn the_example_and_the_document_have_every_key() {
     let known: Vec<_> = known.collect();
     let standing: Vec<_> = found
         .iter()
-        .filter(|(table, _)| table != "rule" && table != "list")
+        .filter(|(table, _)| !OF_MANY.contains(&table.as_str()))
         .cloned()
         .collect();
     assert_eq!(standing, known);
@@ -75,8 +80,14 @@ fn the_example_and_the_document_have_every_key() {
             "{key}"
         );
     }
+    for key in ["name", "addresses", "from"] {
+        assert!(
+            found.contains(&("proxy".to_owned(), key.to_owned())),
+            "{key}"
+        );
+    }
     for (table, key) in found {
-        let header = if table == "rule" || table == "list" {
+        let header = if OF_MANY.contains(&table.as_str()) {
             format!("## [[{table}]]")
         } else {
             format!("## [{table}]")
@@ -96,15 +107,13 @@ fn the_example_and_the_document_have_every_key() {
 fn the_document_and_the_example_state_the_same_defaults() {
     for (line, key) in uncommented()
         .lines()
+        .take_while(|line| !line.starts_with("[["))
         .filter_map(|line| line.split_once(" = "))
         .filter_map(|(key, value)| {
             (key.chars().all(|c| c.is_ascii_lowercase() || c == '_')).then_some((value, key))
         })
     {
-        let of_many = [
-            "action", "file", "force", "monitor", "name", "reason", "scope", "source",
-        ];
-        if !of_many.contains(&key) && key != "socket" {
+        if key != "socket" {
             let row = format!("| `{key}` | `{line}` |");
             assert!(
                 DOCUMENT.contains(&row),
@@ -142,6 +151,17 @@ fn what_is_shown_says_the_same() {
         [[rule]]
         action = "allow"
         source = "198.51.100.7"
+        [crawlers]
+        index = "/var/lib/crawlers.json"
+        verify = "on"
+        [[list]]
+        name = "cdn"
+        file = "/etc/cdn.txt"
+        action = "monitor"
+        [[proxy]]
+        name = "front"
+        addresses = ["192.0.2.0/30", "192.0.2.8-192.0.2.9", "2001:db8:7::/48"]
+        from = ["cdn"]
     "#;
     let texts = vec![(PathBuf::from("main.toml"), text.to_owned())];
     let (config, places) = Config::from_texts(texts).unwrap();
@@ -357,6 +377,28 @@ fn bad_rules_are_refused_with_their_line() {
     assert_eq!(
         refusal("[[rule]]\naction = \"allow\"\nsource = \"192.0.2.1\"\n\nscope = \"all\"\n"),
         "bot-agent.toml:5: scope: has no meaning for an allow rule, which exempts from every block"
+    );
+}
+
+#[test]
+fn crawlers_are_verified_on_demand_only() {
+    let crawlers = |text: &str| parse(&format!("[crawlers]\n{text}\n")).map(|all| all.crawlers);
+    assert_eq!(crawlers("").unwrap().verify, Verify::Off);
+    let on =
+        crawlers("verify = \"on\"\nindex = \"/index.json\"\nqueries_per_second = 1000").unwrap();
+    assert_eq!((on.verify, on.queries_per_second), (Verify::On, 1000));
+    assert_eq!(on.index.as_deref(), Some(Path::new("/index.json")));
+    assert_eq!(
+        refusal("[crawlers]\nqueries_per_second = 0\n"),
+        "bot-agent.toml:2: queries_per_second: 0 is not within 1 to 1000"
+    );
+    assert_eq!(
+        refusal("[crawlers]\nindex = \"index.json\"\n"),
+        "bot-agent.toml:2: index: `index.json` is no absolute path"
+    );
+    assert_eq!(
+        refusal("[crawlers]\nverify = true\n"),
+        "bot-agent.toml:2: verify: wanted string or table"
     );
 }
 

@@ -2,7 +2,8 @@
 //!
 //! The way of a feed: `fetch` brings bytes, `format` makes entries of them, `rails` throws out or
 //! holds what must not come into force, `snapshot` remembers when each entry was last seen,
-//! `reputation` makes lists and scores of all snapshots. Everything but `fetch` and `disk` is pure.
+//! `reputation` makes lists and scores of all snapshots. Everything but `fetch`, `disk` and
+//! `crawler::resolver` is pure.
 //!
 //! Invariant: whatever a publisher sends, a feed's entries in force are those of its last good
 //! update until another good one takes their place.
