@@ -72,6 +72,7 @@ fn checked(list: &raw::List, place: &Place, lines: Lines<'_>) -> Result<List, Co
     })
 }
 
+/// Whether a text can be a name, of a list or of what is told apart like one.
 pub(super) fn is_name(name: &str) -> bool {
     let fits =
         |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"-_".contains(&byte);

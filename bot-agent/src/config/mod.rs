@@ -9,6 +9,7 @@ mod keys;
 mod layers;
 mod lists;
 mod policies;
+mod proxies;
 mod raw;
 mod resolve;
 mod show;
@@ -31,7 +32,8 @@ pub use self::{
     layers::{Place, Places},
     lists::{List, ListAction},
     policies::{Policy, PolicyAction},
-    raw::{LogFormat, LogLevel, Start, XdpMode},
+    proxies::Proxy,
+    raw::{LogFormat, LogLevel, Start, Verify, XdpMode},
     show::show,
 };
 use crate::{
@@ -65,6 +67,8 @@ pub struct Config {
     /// `[asn] database`: files that say who has which addresses; of two that disagree, the earlier
     /// is believed.
     pub asn_databases: Vec<PathBuf>,
+    /// Whether crawlers are verified, and which.
+    pub crawlers: Crawlers,
     /// Sizes of the kernel's tables.
     pub tables: Tables,
     /// Drop reports.
@@ -87,6 +91,8 @@ pub struct Config {
     pub feeds: Vec<Feed>,
     /// The `[[policy]]`s.
     pub policies: Vec<Policy>,
+    /// The `[[proxy]]`s.
+    pub proxies: Vec<Proxy>,
 }
 
 /// `[feeds]`
@@ -180,6 +186,17 @@ pub struct Protect {
     pub failsafe_ports: Ports,
     /// Prefixes protected besides those that are found.
     pub addresses: Vec<Prefix>,
+}
+
+/// `[crawlers]`
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Crawlers {
+    /// A file of crawlers, besides those that are built in.
+    pub index: Option<PathBuf>,
+    /// Whether DNS is asked.
+    pub verify: Verify,
+    /// How often.
+    pub queries_per_second: u32,
 }
 
 /// `[tables]`

@@ -33,6 +33,7 @@ table!(Raw {
     hello: Hello,
     protect: Protect,
     asn: Asn,
+    crawlers: Crawlers,
     tables: Tables,
     reports: Reports,
     log: Log,
@@ -44,6 +45,7 @@ table!(Raw {
     list: Vec<Spanned<List>>,
     feed: Vec<Spanned<Feed>>,
     policy: Vec<Spanned<Policy>>,
+    proxy: Vec<Spanned<Proxy>>,
 });
 
 table!(Agent {
@@ -86,6 +88,12 @@ table!(Protect {
 
 table!(Asn {
     database: Field<WordOr<Spanned<String>>>,
+});
+
+table!(Crawlers {
+    index: Field<String>,
+    verify: Field<Verify>,
+    queries_per_second: Field<u64>,
 });
 
 table!(Tables {
@@ -239,6 +247,16 @@ pub(super) enum PolicyWord {
     Block,
 }
 
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Proxy {
+    pub(super) name: Spanned<String>,
+    #[serde(default)]
+    pub(super) addresses: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub(super) from: Vec<Spanned<String>>,
+}
+
 /// What happens to sources that a list names.
 #[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
 #[serde(rename_all = "snake_case")]
@@ -249,6 +267,16 @@ pub enum ListAction {
     Block,
     /// They are counted and reported, as what would be dropped.
     Monitor,
+}
+
+/// Whether crawlers are verified.
+#[derive(Clone, Copy, Debug, Deserialize, Eq, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verify {
+    /// DNS is not asked.
+    Off,
+    /// DNS is asked who a source is.
+    On,
 }
 
 /// The mode at start.

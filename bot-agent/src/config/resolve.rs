@@ -3,14 +3,15 @@
 use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
-    Agent, Config, Control, Hello, HelloPorts, Log, Ports, Protect, Rails, Reports, Services,
+    Agent, Config, Control, Crawlers, Hello, HelloPorts, Log, Ports, Protect, Rails, Reports,
+    Services,
     Tables, Xdp,
     error::ConfigError,
     feeds,
     keys::{Keys, wrong},
     layers::{Layers, Places},
-    lists, policies,
-    raw::{LogFormat, LogLevel, Start, XdpMode},
+    lists, policies, proxies,
+    raw::{LogFormat, LogLevel, Start, Verify, XdpMode},
     standing,
 };
 use crate::rules::duration;
@@ -49,6 +50,11 @@ pub(super) fn defaults() -> Config {
             addresses: Vec::new(),
         },
         asn_databases: Vec::new(),
+        crawlers: Crawlers {
+            index: None,
+            verify: Verify::Off,
+            queries_per_second: 10,
+        },
         tables: Tables {
             prefixes: 1_000_000,
             verdicts: 65_536,
@@ -78,6 +84,7 @@ pub(super) fn defaults() -> Config {
         tiers: policies::TIERS,
         feeds: Vec::new(),
         policies: Vec::new(),
+        proxies: Vec::new(),
     }
 }
 
@@ -97,6 +104,7 @@ pub(super) fn resolve(layers: &Layers) -> Result<(Config, Places), ConfigError> 
         |r| &r.asn.database,
         &mut config.asn_databases,
     )?;
+    crawlers(&mut keys, &mut config.crawlers)?;
     sizes(&mut keys, &mut config)?;
     log(&mut keys, &mut config.log)?;
     if let Some((text, place)) = keys.take("block.default_duration", |r| &r.block.default_duration)
@@ -115,6 +123,9 @@ pub(super) fn resolve(layers: &Layers) -> Result<(Config, Places), ConfigError> 
     config.lists = lists::lists(layers)?;
     config.feeds = feeds::feeds(layers, &config.lists)?;
     config.policies = policies::policies(layers)?;
+    let lists = config.lists.iter().map(|list| list.name.as_str());
+    let feeds = config.feeds.iter().map(|feed| feed.name.as_str());
+    config.proxies = proxies::proxies(layers, &lists.chain(feeds).collect())?;
     Ok((config, keys.places))
 }
 
@@ -158,6 +169,24 @@ fn packets(keys: &mut Keys<'_>, config: &mut Config) -> Result<(), ConfigError> 
         failsafe,
     )?;
     keys.addresses(&mut config.protect.addresses)
+}
+
+/// Who is asked for by reverse DNS.
+fn crawlers(keys: &mut Keys<'_>, crawlers: &mut Crawlers) -> Result<(), ConfigError> {
+    let mut index = PathBuf::new();
+    keys.path("crawlers.index", |r| &r.crawlers.index, &mut index)?;
+    crawlers.index = Some(index).filter(|index| !index.as_os_str().is_empty());
+    keys.plain(
+        "crawlers.verify",
+        |r| &r.crawlers.verify,
+        &mut crawlers.verify,
+    );
+    keys.number(
+        "crawlers.queries_per_second",
+        |r| &r.crawlers.queries_per_second,
+        1..=1000,
+        &mut crawlers.queries_per_second,
+    )
 }
 
 /// Tables, rings and budgets of the kernel.

@@ -6,7 +6,7 @@ use serde::Serialize;
 use toml::Value;
 
 use super::{
-    Config, HelloPorts, List, ListAction, Places, Ports,
+    Config, HelloPorts, List, ListAction, Places, Ports, Proxy,
     show_feeds::{feed_values, policy_values, tier},
 };
 use crate::rules::{
@@ -34,6 +34,9 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("protect", "failsafe_ports"),
     ("protect", "addresses"),
     ("asn", "database"),
+    ("crawlers", "index"),
+    ("crawlers", "verify"),
+    ("crawlers", "queries_per_second"),
     ("tables", "prefixes"),
     ("tables", "verdicts"),
     ("reports", "per_second"),
@@ -84,7 +87,8 @@ impl fmt::Display for Shown<'_> {
         tables(f, "rule", config.rules.iter().map(rule_values))?;
         tables(f, "list", config.lists.iter().map(list_values))?;
         tables(f, "feed", config.feeds.iter().map(feed_values))?;
-        tables(f, "policy", config.policies.iter().map(policy_values))
+        tables(f, "policy", config.policies.iter().map(policy_values))?;
+        tables(f, "proxy", config.proxies.iter().map(proxy_values))
     }
 }
 
@@ -116,6 +120,7 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
         hello,
         protect,
         asn_databases,
+        crawlers,
         tables,
         reports,
         log,
@@ -127,7 +132,10 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
         lists: _,
         feeds: _,
         policies: _,
+        proxies: _,
     } = config;
+    let index = crawlers.index.as_ref();
+    let index = index.map(|file| file.display().to_string());
     let log_file = log.file.as_ref().map(|file| file.display().to_string());
     [
         word_list(agent.interfaces.iter().cloned()),
@@ -151,6 +159,9 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
         ports(&protect.failsafe_ports),
         word_list(protect.addresses.iter().map(ToString::to_string)),
         word_list(asn_databases.iter().map(|path| path.display().to_string())),
+        Value::from(index.unwrap_or_default()),
+        word(&crawlers.verify),
+        Value::from(crawlers.queries_per_second),
         Value::from(tables.prefixes),
         Value::from(tables.verdicts),
         Value::from(reports.per_second),
@@ -184,6 +195,17 @@ fn list_values(list: &List) -> Values {
         values.push(("scope", word(&list.scope)));
     }
     values
+}
+
+fn proxy_values(proxy: &Proxy) -> Values {
+    vec![
+        ("name", Value::from(proxy.name.as_str())),
+        (
+            "addresses",
+            word_list(proxy.addresses.iter().map(ToString::to_string)),
+        ),
+        ("from", word_list(proxy.from.iter().cloned())),
+    ]
 }
 
 fn rule_values(rule: &Draft) -> Values {

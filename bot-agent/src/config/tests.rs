@@ -4,7 +4,7 @@ use super::*;
 use crate::rules::rule::{Origin, RuleAction, Scope};
 
 /// Tables that may come often.
-const OF_MANY: [&str; 4] = ["rule", "list", "feed", "policy"];
+const OF_MANY: [&str; 5] = ["rule", "list", "feed", "policy", "proxy"];
 
 const DOCUMENT: &str = include_str!("../../../docs/configuration.md");
 
@@ -39,11 +39,13 @@ fn the_example_says_the_defaults_as_it_is_and_uncommented() {
     let all = parse(&uncommented()).unwrap();
     assert_eq!((all.rules.len(), all.lists.len()), (3, 1));
     assert_eq!((all.feeds.len(), all.policies.len()), (2, 1));
+    assert_eq!(all.proxies.len(), 1);
     let without_tables = Config {
         rules: Vec::new(),
         lists: Vec::new(),
         feeds: Vec::new(),
         policies: Vec::new(),
+        proxies: Vec::new(),
         ..all
     };
     assert_eq!(without_tables, Config::default());
@@ -78,6 +80,7 @@ fn the_example_and_the_document_have_every_key() {
              scope monitor loosen bearer basic headers ca timeout max_bytes",
         ),
         ("policy", "category action ports scope monitor"),
+        ("proxy", "name addresses from"),
     ];
     for (table, keys) in keys {
         for key in keys.split_whitespace() {
@@ -169,6 +172,17 @@ fn what_is_shown_says_the_same() {
         [[policy]]
         category = "tor"
         action = "pass"
+        [crawlers]
+        index = "/var/lib/crawlers.json"
+        verify = "on"
+        [[list]]
+        name = "cdn"
+        file = "/etc/cdn.txt"
+        action = "monitor"
+        [[proxy]]
+        name = "front"
+        addresses = ["192.0.2.0/30", "192.0.2.8-192.0.2.9", "2001:db8:7::/48"]
+        from = ["cdn"]
     "#;
     let texts = vec![(PathBuf::from("main.toml"), text.to_owned())];
     let (config, places) = Config::from_texts(texts).unwrap();
@@ -384,6 +398,28 @@ fn bad_rules_are_refused_with_their_line() {
     assert_eq!(
         refusal("[[rule]]\naction = \"allow\"\nsource = \"192.0.2.1\"\n\nscope = \"all\"\n"),
         "bot-agent.toml:5: scope: has no meaning for an allow rule, which exempts from every block"
+    );
+}
+
+#[test]
+fn crawlers_are_verified_on_demand_only() {
+    let crawlers = |text: &str| parse(&format!("[crawlers]\n{text}\n")).map(|all| all.crawlers);
+    assert_eq!(crawlers("").unwrap().verify, Verify::Off);
+    let on =
+        crawlers("verify = \"on\"\nindex = \"/index.json\"\nqueries_per_second = 1000").unwrap();
+    assert_eq!((on.verify, on.queries_per_second), (Verify::On, 1000));
+    assert_eq!(on.index.as_deref(), Some(Path::new("/index.json")));
+    assert_eq!(
+        refusal("[crawlers]\nqueries_per_second = 0\n"),
+        "bot-agent.toml:2: queries_per_second: 0 is not within 1 to 1000"
+    );
+    assert_eq!(
+        refusal("[crawlers]\nindex = \"index.json\"\n"),
+        "bot-agent.toml:2: index: `index.json` is no absolute path"
+    );
+    assert_eq!(
+        refusal("[crawlers]\nverify = true\n"),
+        "bot-agent.toml:2: verify: wanted string or table"
     );
 }
 

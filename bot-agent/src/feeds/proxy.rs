@@ -4,7 +4,7 @@
 //! limits and fingerprints are those of a crowd. The last hellos tell; so many are remembered.
 
 use std::{
-    collections::{BTreeSet, HashMap, VecDeque},
+    collections::{BTreeSet, HashMap, HashSet, VecDeque},
     fmt,
     sync::Arc,
 };
@@ -55,12 +55,13 @@ impl FrontProxies {
         networks: impl IntoIterator<Item = (Prefix, Arc<str>)>,
         declared: impl IntoIterator<Item = Prefix>,
     ) -> Self {
-        let declared: Vec<Prefix> = declared.into_iter().collect();
+        let declared: HashSet<Prefix> = declared.into_iter().collect();
+        let wider = lengths(&declared);
         let mut owners: Vec<Owner> = Vec::new();
         let mut by_name: HashMap<Arc<str>, usize> = HashMap::new();
         let mut prefixes = HashMap::new();
         for (prefix, name) in networks {
-            if declared.iter().any(|wider| wider.covers(prefix)) {
+            if covering(prefix, &wider).any(|wide| declared.contains(&wide)) {
                 continue;
             }
             let owner = *by_name.entry(Arc::clone(&name)).or_insert_with(|| {
@@ -70,11 +71,10 @@ impl FrontProxies {
             prefixes.insert(prefix, Some(owner));
         }
         prefixes.extend(declared.into_iter().map(|prefix| (prefix, None)));
-        let lengths: BTreeSet<u8> = prefixes.keys().map(|prefix| prefix.bits()).collect();
         Self {
             owners,
+            lengths: lengths(prefixes.keys()),
             prefixes,
-            lengths: lengths.into_iter().rev().collect(),
             last: VecDeque::with_capacity(HELLOS),
         }
     }
@@ -107,11 +107,22 @@ impl FrontProxies {
     }
 
     fn owner(&self, source: Address) -> Option<usize> {
-        let host = Prefix::host(source.to_ip());
-        let covering = self.lengths.iter().map(|bits| host.shortened(*bits));
-        let mut known = covering.filter(|prefix| prefix.contains(source));
-        known.find_map(|prefix| self.prefixes.get(&prefix).copied())?
+        let mut wide = covering(Prefix::host(source.to_ip()), &self.lengths);
+        wide.find_map(|prefix| self.prefixes.get(&prefix).copied())?
     }
+}
+
+/// The lengths of prefixes, each once, the longest first.
+fn lengths<'a>(prefixes: impl IntoIterator<Item = &'a Prefix>) -> Vec<u8> {
+    let lengths: BTreeSet<u8> = prefixes.into_iter().map(|prefix| prefix.bits()).collect();
+    lengths.into_iter().rev().collect()
+}
+
+/// The prefixes of these lengths that cover one; itself among them if it has one of the lengths.
+fn covering(prefix: Prefix, lengths: &[u8]) -> impl Iterator<Item = Prefix> {
+    let lengths = lengths.iter().filter(move |bits| **bits <= prefix.bits());
+    let wide = lengths.map(move |bits| prefix.shortened(*bits));
+    wide.filter(move |wide| wide.covers(prefix))
 }
 
 impl fmt::Display for Advice {

@@ -2,7 +2,8 @@
 //!
 //! A source address can be forged, an answer to it cannot be read. So a peer counts once it
 //! acknowledged data that this host sent, or the end of the connection: that takes sequence numbers
-//! that only a reader of the answers knows.
+//! that only a reader of the answers knows. A hello proves nothing of the kind: the filter sees it
+//! before the kernel compares its numbers.
 //!
 //! Connections are looked at from time to time. A short one is seen afterwards all the same if this
 //! host closed it first (`TIME_WAIT` lasts a minute); if the peer did, it may come and go unseen.

@@ -164,6 +164,8 @@ fn category(text: &str) -> Category {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::real_data;
 
@@ -281,5 +283,30 @@ mod tests {
             name(&crawlers, "petalbot-1.petalsearch.com"),
             Some("PetalBot")
         );
+    }
+
+    proptest! {
+        #[test]
+        fn any_records_are_read_or_counted(
+            records in prop::collection::btree_map(
+                ".{0,8}",
+                (".{0,8}", ".{0,20}", any::<bool>()),
+                0..20,
+            ),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let record = |(category, suffix, odd): &(String, String, bool)| {
+                let suffixes = if *odd { Value::from(7) } else { Value::from(vec![suffix.as_str()]) };
+                serde_json::json!({"category": category, "rdns_suffixes": suffixes})
+            };
+            let all = records.iter().map(|(key, value)| (key.clone(), record(value)));
+            let text = Value::Object(all.collect()).to_string();
+            let index = Index::read(text.as_bytes()).unwrap();
+            prop_assert_eq!(index.records, records.len());
+            prop_assert_eq!(index.crawlers.len() + index.bad, records.len());
+            prop_assert!(index.shown.len() <= SHOWN);
+            let cut = &text.as_bytes()[..cut.index(text.len())];
+            prop_assert!(Index::read(cut).is_err());
+        }
     }
 }

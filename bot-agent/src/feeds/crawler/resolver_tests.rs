@@ -27,10 +27,12 @@ enum Has {
     /// NXDOMAIN, true for so many seconds.
     Nobody(u32),
     Garbage,
+    /// The rest is to be had over TCP, where nobody is.
+    Cut,
     Silence,
 }
 
-use Has::{Alias, Code, Garbage, Ip, Nobody, Ptr, Silence};
+use Has::{Alias, Code, Cut, Garbage, Ip, Nobody, Ptr, Silence};
 
 /// A server of a zone, in which several entries for one name are several records; and the number of
 /// questions it was asked.
@@ -98,6 +100,10 @@ fn answer(zone: &[(&str, Has)], question: &[u8]) -> Option<Vec<u8>> {
                 continue;
             }
             Garbage => return Some(question.to_vec().unwrap()[..6].to_vec()),
+            Cut => {
+                answer.metadata.truncation = true;
+                continue;
+            }
             Silence => return None,
         };
         answer.add_answer(Record::from_rdata(owner.clone(), ttl, data));
@@ -205,6 +211,7 @@ async fn servers_that_do_not_answer_or_fail_leave_it_unknown() {
     for trouble in [
         Silence,
         Garbage,
+        Cut,
         Code(ResponseCode::ServFail),
         Code(ResponseCode::Refused),
     ] {
