@@ -41,6 +41,8 @@ pub struct Parsed {
     pub shown: Vec<BadEntry>,
     /// When the publisher made it, where the content says so.
     pub made: Option<Timestamp>,
+    /// Name of the format that it was read as.
+    pub format: &'static str,
 }
 
 impl Entry {

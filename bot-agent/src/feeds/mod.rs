@@ -9,4 +9,5 @@
 
 pub mod category;
 pub mod entry;
+pub mod format;
 pub mod rail;

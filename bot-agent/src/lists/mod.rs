@@ -8,4 +8,4 @@ mod load;
 mod read;
 
 pub use load::ListFiles;
-pub use read::{BadLine, Entries, ReadError, read};
+pub use read::{Entries, read};
