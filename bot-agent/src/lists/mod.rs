@@ -10,4 +10,4 @@ mod read;
 
 pub use ids::ListIds;
 pub use load::ListFiles;
-pub use read::{BadLine, Entries, ReadError, read};
+pub use read::{Entries, read};

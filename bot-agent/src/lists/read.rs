@@ -2,15 +2,16 @@
 
 use std::net::IpAddr;
 
-use crate::rules::{
-    prefix::{ParseError, Prefix},
-    target::Target,
+use crate::{
+    feeds::{
+        entry::{BadEntry, Parsed},
+        format::{Fault, FormatError, Tally, Tolerance, refuse_no_list, words},
+    },
+    rules::{
+        prefix::{ParseError, Prefix},
+        target::Target,
+    },
 };
-
-/// Bad lines that are shown.
-const SHOWN: usize = 5;
-/// Of so many lines, one may be bad (5 %).
-const LINES_FOR_ONE_BAD: usize = 20;
 
 /// What a file says.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
@@ -22,68 +23,30 @@ pub struct Entries {
     /// Lines that could not be read.
     pub bad: usize,
     /// The first of those.
-    pub shown: Vec<BadLine>,
+    pub shown: Vec<BadEntry>,
 }
-
-/// A line that names no source.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error("line {line}: {error}")]
-pub struct BadLine {
-    /// Counted from 1.
-    pub line: usize,
-    /// Why.
-    pub error: ParseError,
-}
-
-/// A file that is no list.
-#[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
-#[error(
-    "{} of {} lines cannot be read, more than 5 %: the list is not used ({})",
-    .0.bad,
-    .0.lines,
-    .0.shown.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
-)]
-pub struct ReadError(Entries);
 
 /// Reads a file. `#`, `;` and `//` begin a comment; what follows the first word of a line is ignored, as
 /// are empty lines, CR line ends and a byte order mark. Lines wider than a rule may be without
 /// `--force` are bad.
-pub fn read(bytes: &[u8]) -> Result<Entries, ReadError> {
-    let mut entries = Entries::default();
-    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
-    for (index, line) in bytes.split(|byte| *byte == b'\n').enumerate() {
-        let text = String::from_utf8_lossy(line);
-        let Some(word) = word(&text) else { continue };
-        entries.lines += 1;
-        if let Err(error) = add(word, &mut entries.prefixes) {
-            entries.bad += 1;
-            if entries.shown.len() < SHOWN {
-                entries.shown.push(BadLine {
-                    line: index + 1,
-                    error,
-                });
-            }
-        }
+pub fn read(bytes: &[u8]) -> Result<Entries, FormatError> {
+    refuse_no_list(bytes)?;
+    let mut prefixes = Vec::new();
+    let mut tally = Tally::default();
+    for (line, word) in words(bytes) {
+        tally.count(line, add(&word, &mut prefixes).map_err(Fault::from));
     }
-    if entries.bad * LINES_FOR_ONE_BAD > entries.lines {
-        return Err(ReadError(entries));
-    }
-    entries.prefixes.sort_unstable();
-    entries.prefixes.dedup();
-    Ok(entries)
-}
-
-/// The first word before any comment.
-fn word(line: &str) -> Option<&str> {
-    let line = line.split(['#', ';']).next()?;
-    let line = line.split("//").next()?.trim();
-    // A range may have spaces around its dash.
-    if line.contains(" - ") {
-        return Some(line);
-    }
-    line.split([' ', '\t', ','])
-        .next()
-        .filter(|word| !word.is_empty())
+    let Parsed {
+        lines, bad, shown, ..
+    } = tally.finish("a list", Tolerance::DEFAULT)?;
+    prefixes.sort_unstable();
+    prefixes.dedup();
+    Ok(Entries {
+        prefixes,
+        lines,
+        bad,
+        shown,
+    })
 }
 
 fn add(word: &str, into: &mut Vec<Prefix>) -> Result<(), ParseError> {
