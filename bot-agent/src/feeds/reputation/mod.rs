@@ -1,7 +1,7 @@
 //! Reputation: from the snapshots of all feeds to lists of the policy, and the sum behind a score.
 //!
-//! Invariant: what [`evidence`] says about an address is what [`lists()`] put into force for it, from
-//! the same entries, the same database and the same time.
+//! Invariant: the score that [`evidence()`] explains is the one that [`lists()`] gives an address when
+//! all weighing feeds go equally far, from the same entries, the same database and the same time.
 
 mod evidence;
 mod lists;
@@ -13,17 +13,16 @@ mod score;
 #[cfg(test)]
 mod tests;
 
+pub use self::{
+    evidence::{Evidence, Part, Weight, evidence},
+    lists::{CategoryAction, POPULAR, Policies, SCORES, lists},
+    overlap::{Amount, Overlap, overlap},
+    score::{Weighing, combine},
+};
 use super::snapshot::Snapshot;
 use crate::{
     config::Feed,
     policy::{Score, Tiers},
-};
-
-pub use self::{
-    evidence::{Evidence, Part, evidence},
-    lists::{CategoryAction, POPULAR, Policies, SCORES, lists},
-    overlap::{Overlap, overlap},
-    score::{Weighing, combine},
 };
 
 /// What scores lead to unless configured.

@@ -440,8 +440,9 @@ fn naive(feeds: &[Made], address: Address, database: &Database, now: i64) -> f64
                         network.as_ref().and_then(|n| n.country) == Some(country)
                     }
                 };
-                let age = now - seen;
-                let decay = half_life.map_or(1.0, |days| 0.5f64.powf(age as f64 / f64::from(days)));
+                let age = i32::try_from(now - seen).unwrap();
+                let decay =
+                    half_life.map_or(1.0, |days| 0.5f64.powf(f64::from(age) / f64::from(days)));
                 if covers {
                     let weight = f64::from(*weight) / 100.0 * f64::from(*confidence) / 100.0;
                     heaviest = heaviest.max(weight * decay);
