@@ -7,11 +7,15 @@ mod evidence;
 mod lists;
 mod overlap;
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod real_tests;
 mod resolve;
 mod score;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod words;
 
 pub use self::{
     evidence::{Evidence, Part, Weight, evidence},
