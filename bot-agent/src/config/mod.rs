@@ -26,6 +26,8 @@ use std::{
     time::Duration,
 };
 
+#[cfg(test)]
+pub(crate) use self::policies::TIERS;
 pub use self::{
     error::ConfigError,
     feeds::{Feed, FeedAction, FeedSource, Http, Role},

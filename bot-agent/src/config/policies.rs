@@ -92,7 +92,7 @@ fn checked(policy: &raw::Policy, lines: Lines<'_>) -> Result<Policy, ConfigError
 }
 
 /// From which scores on what happens, unless configured.
-pub(super) const TIERS: Tiers = Tiers {
+pub(crate) const TIERS: Tiers = Tiers {
     monitor: Score::new(40),
     throttle: Score::new(60),
     challenge: Score::new(75),

@@ -62,18 +62,15 @@ impl Snapshot {
     ) -> (Self, Delta) {
         let mut delta = Delta::default();
         let fresh = Columns::of(&update.entries, Seconds::of(now));
-        let columns = match before {
-            Some(before) => {
-                let times = Times {
-                    fetched: Seconds::of(before.fetched),
-                    forget: forget(now, grace),
-                };
-                fresh.after(&before.columns, times, &mut delta)
-            }
-            None => {
-                delta.added = fresh.len();
-                fresh
-            }
+        let columns = if let Some(before) = before {
+            let times = Times {
+                fetched: Seconds::of(before.fetched),
+                forget: forget(now, grace),
+            };
+            fresh.after(&before.columns, times, &mut delta)
+        } else {
+            delta.added = fresh.len();
+            fresh
         };
         let next = Self {
             fetched: now,

@@ -50,8 +50,18 @@ pub(super) struct Candidate {
     pub(super) services: bool,
     pub(super) monitor: bool,
     pub(super) forced: bool,
-    /// The popular-network guard takes it off an address.
-    pub(super) guarded: bool,
+    pub(super) guard: Guard,
+}
+
+/// What the popular-network guard is to a candidate.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Guard {
+    /// This is it.
+    Itself,
+    /// It takes this off an address.
+    Above,
+    /// Nothing.
+    Aside,
 }
 
 /// With whom something shares verdict ids, and so counters.
@@ -88,7 +98,7 @@ impl Candidate {
             services: rule.scope == Scope::Services && !exempts,
             monitor: rule.monitor && !exempts,
             forced: rule.forced && !exempts,
-            guarded: false,
+            guard: Guard::Aside,
         }
     }
 
@@ -121,7 +131,13 @@ impl Candidate {
             services: scope == Scope::Services,
             monitor: monitor && action != Action::Monitor,
             forced: false,
-            guarded: place.is_feed() && !list.is_past_guard(),
+            guard: if place == Place::Popular {
+                Guard::Itself
+            } else if place.is_feed() && !list.is_past_guard() {
+                Guard::Above
+            } else {
+                Guard::Aside
+            },
         })
     }
 
@@ -158,8 +174,12 @@ impl Candidate {
         self.class.strength.watches()
     }
 
+    pub(super) fn is_guarded(&self) -> bool {
+        self.guard == Guard::Above
+    }
+
     pub(super) fn guards(&self) -> bool {
-        self.class.place == Place::Popular
+        self.guard == Guard::Itself
     }
 }
 

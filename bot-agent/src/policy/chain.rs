@@ -114,7 +114,7 @@ pub(super) fn chain(candidates: &[Candidate], now: u64) -> Chain {
 fn decide(candidates: &[Candidate], at: u64) -> Option<(Link, u64)> {
     let live = || candidates.iter().filter(|candidate| candidate.ends.at > at);
     let guard = live().find(|candidate| candidate.guards());
-    let is_hidden = |candidate: &&Candidate| guard.is_some() && candidate.guarded;
+    let is_hidden = |candidate: &&Candidate| guard.is_some() && candidate.is_guarded();
     let speaking = || live().filter(|candidate| !candidate.guards() && !is_hidden(candidate));
 
     let acts = speaking().find(|candidate| !candidate.watches());

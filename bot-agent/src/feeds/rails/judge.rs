@@ -5,7 +5,7 @@
 //! - One that shrinks or grows by more than a share is held, by entries or by addresses covered.
 //!   Small changes are not: [`FEW_ENTRIES`], [`FEW_V4`], [`FEW_V6`].
 //! - One that covers more than [`MOST_V4`] or [`MOST_V6`] is held. Of real lists those of all data
-//!   centres are the widest: 1/11 of IPv4, and less than 1/7,000 of 2000::/3.
+//!   centres are the widest: 1/11 of IPv4, and less than 1/7,000 of `2000::/3`.
 
 use std::{collections::BTreeSet, fmt, net::IpAddr};
 
@@ -29,7 +29,7 @@ const FEW_V4: u128 = 1 << 16;
 const FEW_V6: u128 = 1 << 96;
 /// An eighth of IPv4.
 const MOST_V4: u128 = 1 << 29;
-/// A thousandth of 2000::/3.
+/// A thousandth of `2000::/3`.
 const MOST_V6: u128 = 1 << 115;
 
 /// What an update may do.

@@ -1,7 +1,7 @@
 //! Reserved space: addresses that no source on the Internet has.
 //!
 //! The rows are those of the IANA special-purpose registries that are not globally reachable, and of
-//! IPv6 everything outside of 2000::/3. `64:ff9b::/96` is outside, and stays out: all of IPv4 is in
+//! IPv6 everything outside of `2000::/3`. `64:ff9b::/96` is outside, and stays out: all of IPv4 is in
 //! it, and whoever means an IPv4 address names that. Teredo and 6to4 are not reserved, apart from
 //! 6to4 of reserved IPv4 space.
 

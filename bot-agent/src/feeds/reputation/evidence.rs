@@ -54,7 +54,7 @@ pub struct Weight {
     /// Of feeds that share one only the heaviest entry counts.
     pub group: String,
     /// What a fresh entry weighs of which the publisher is sure, 0 to 100.
-    pub weight: Score,
+    pub fresh: Score,
     /// What this one weighs at its age and confidence, 0 to 1.
     pub now: f32,
     /// Whether it is the heaviest of its group.
@@ -107,7 +107,7 @@ fn part(told: &Told<'_>, known: &Known, now: Seconds) -> Part {
         lingers: !known.listed,
         weighs: weighing.map(|weighing| Weight {
             group: weighing.group.to_owned(),
-            weight: weighing.weight,
+            fresh: weighing.weight,
             now: rounded(weighing.weight_of(known, now)),
             counts: false,
         }),

@@ -1,27 +1,30 @@
 //! Reputation: from the snapshots of all feeds to lists of the policy, and the sum behind a score.
 //!
-//! Invariant: what [`evidence`] says about an address is what [`lists()`] put into force for it, from
-//! the same entries, the same database and the same time.
+//! Invariant: the score that [`evidence()`] explains is the one that [`lists()`] gives an address when
+//! all weighing feeds go equally far, from the same entries, the same database and the same time.
 
 mod evidence;
 mod lists;
 mod overlap;
+#[cfg(test)]
+mod properties;
 #[cfg(test)]
 mod real_tests;
 mod resolve;
 mod score;
 #[cfg(test)]
 mod tests;
-
-use super::snapshot::Snapshot;
-use crate::config::Feed;
+#[cfg(test)]
+mod words;
 
 pub use self::{
-    evidence::{Evidence, Part, evidence},
+    evidence::{Evidence, Part, Weight, evidence},
     lists::{POPULAR, SCORES, lists},
     overlap::{Amount, Overlap, overlap},
     score::{Weighing, combine},
 };
+use super::snapshot::Snapshot;
+use crate::config::Feed;
 
 /// A feed, and what it says.
 #[derive(Clone, Copy, Debug)]

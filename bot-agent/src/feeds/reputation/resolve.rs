@@ -1,7 +1,7 @@
 //! Which prefixes entries mean: their own, or those that the database has of an ASN or a country.
 
 use crate::{
-    asn::Database,
+    asn::{Database, Extent},
     feeds::{
         snapshot::{Known, Snapshot},
         span::Span,
@@ -18,8 +18,8 @@ pub(super) fn resolved<'a>(
     snapshot.entries().flat_map(move |known| {
         let own = known.subject.prefix();
         let extent = database.and_then(|database| database.of(known.subject));
-        let v4 = extent.into_iter().flat_map(|extent| extent.v4());
-        let v6 = extent.into_iter().flat_map(|extent| extent.v6());
+        let v4 = extent.into_iter().flat_map(Extent::v4);
+        let v6 = extent.into_iter().flat_map(Extent::v6);
         let v4 = v4.map(|(first, last)| Span::of_v4(first, last));
         let v6 = v6.map(|(first, last)| Span { first, last });
         let announced = v4.chain(v6).flat_map(Span::prefixes);

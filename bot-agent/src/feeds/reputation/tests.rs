@@ -1,90 +1,16 @@
-use std::{collections::BTreeSet, net::IpAddr, path::PathBuf, time::Duration};
+use bot_common::abi::verdict::Action;
 
-use bot_common::{abi::verdict::Action, address::Address};
-use jiff::Timestamp;
-use proptest::prelude::*;
-
-use super::*;
+use super::{words::*, *};
 use crate::{
-    asn::Database,
-    config::{FeedAction, FeedSource, Policy, PolicyAction, Role},
-    feeds::{
-        category::Category,
-        entry::{Entry, Parsed},
-        rail::Rail,
-    },
-    policy::{self, By, Inputs, List, ListId, ListKind, Score, Tiers},
+    config::{FeedAction, Policy, PolicyAction, Role},
+    feeds::{category::Category, rail::Rail},
+    policy::{self, By, Inputs, List, ListId, ListKind},
     rules::{
-        prefix::Prefix,
         rule::Scope,
         set::RuleSet,
-        subject::Subject,
         time::{BootId, Now},
     },
 };
-
-const TIERS: Tiers = Tiers {
-    monitor: Score::new(40),
-    throttle: Score::new(60),
-    challenge: Score::new(75),
-    block: Score::new(90),
-};
-const DAY: Duration = Duration::from_hours(24);
-const INTERNET: &str = "192.0.2.0\t192.0.2.6\t1\tAA\tOne\n2001:db8::\t2001:db8::5\t1\tAA\tOne\n\
-                        198.51.100.0\t198.51.100.255\t2\tAA\tTwo\n";
-
-fn at(days: i64) -> Timestamp {
-    Timestamp::from_second(1_750_000_000 + days * 86_400).unwrap()
-}
-
-fn database() -> Database {
-    let file = tempfile::NamedTempFile::new().unwrap();
-    std::fs::write(file.path(), INTERNET).unwrap();
-    Database::open(&[file.path()]).unwrap()
-}
-
-fn feed(name: &str, role: Role) -> Feed {
-    Feed {
-        name: name.into(),
-        source: FeedSource::File(PathBuf::new()),
-        format: None,
-        every: DAY,
-        role,
-        category: None,
-        group: name.into(),
-        min_confidence: 0,
-        half_life: None,
-        grace: DAY,
-        scope: Scope::Services,
-        monitor: false,
-        loosen: BTreeSet::new(),
-    }
-}
-
-fn weigh(weight: u8) -> Role {
-    Role::Weigh(Score::new(weight).unwrap())
-}
-
-fn said(subjects: &[(&str, u8)]) -> Snapshot {
-    let entries = subjects.iter().map(|(text, confidence)| Entry {
-        confidence: *confidence,
-        ..Entry::sure(text.parse().unwrap())
-    });
-    let update = Parsed {
-        entries: entries.collect(),
-        ..Parsed::default()
-    };
-    Snapshot::next(None, &update, at(0), DAY).0
-}
-
-fn told(feeds: &[(Feed, Snapshot)]) -> Vec<Told<'_>> {
-    let told = feeds.iter().map(|(feed, snapshot)| Told { feed, snapshot });
-    told.collect()
-}
-
-fn address(text: &str) -> Address {
-    text.parse::<IpAddr>().unwrap().into()
-}
 
 /// The lists of feeds, numbered in their order.
 fn made(feeds: &[(Feed, Snapshot)], policies: &[Policy]) -> Vec<List> {
@@ -410,98 +336,4 @@ fn overlaps_count_entries_that_are_the_same_and_addresses_whatever_names_them() 
     assert!((v4 - 100.0).abs() < 1e-9 && (v6 - 100.0).abs() < 1e-9);
     let none = overlap(&said(&[]), &other, None).common;
     assert!(none.percent_of(&none).iter().all(|share| *share == 0.0));
-}
-
-fn any_subject() -> impl Strategy<Value = String> {
-    prop_oneof![
-        4 => (0..16u8, 0..=4u8).prop_map(|(host, wider)| {
-            let host: Prefix = format!("192.0.2.{host}").parse().unwrap();
-            host.shortened(128 - wider).to_string()
-        }),
-        2 => (0..16u8, 0..=4u8).prop_map(|(host, wider)| {
-            let host: Prefix = format!("2001:db8::{host:x}").parse().unwrap();
-            host.shortened(128 - wider).to_string()
-        }),
-        1 => Just("AS1".to_owned()),
-        1 => Just("country:AA".to_owned()),
-        1 => Just("::/0".to_owned()),
-        1 => Just("0.0.0.0/0".to_owned()),
-    ]
-}
-
-type Made = (u8, u8, Option<u32>, i64, Vec<(String, u8)>);
-
-fn any_feed() -> impl Strategy<Value = Made> {
-    let half_life = proptest::option::of(1..10u32);
-    let entries = proptest::collection::vec((any_subject(), 0..=100u8), 0..10);
-    (0..3u8, 0..=100u8, half_life, 0..20i64, entries)
-}
-
-/// The score of an address, entry by entry.
-fn naive(feeds: &[Made], address: Address, database: &Database, now: i64) -> f64 {
-    let network = database.lookup(address);
-    let mut doubt = 1.0;
-    for group in 0..3 {
-        let mut heaviest = 0.0f64;
-        for (_, weight, half_life, seen, entries) in feeds.iter().filter(|feed| feed.0 == group) {
-            // Of a subject that is there twice the surer counts, which is the heavier.
-            for (subject, confidence) in entries {
-                let covers = match subject.parse().unwrap() {
-                    Subject::Prefix(prefix) => prefix.contains(address),
-                    Subject::Asn(asn) => network.as_ref().and_then(|n| n.asn) == Some(asn),
-                    Subject::Country(country) => {
-                        network.as_ref().and_then(|n| n.country) == Some(country)
-                    }
-                };
-                let age = now - seen;
-                let decay = half_life.map_or(1.0, |days| 0.5f64.powf(age as f64 / f64::from(days)));
-                if covers {
-                    let weight = f64::from(*weight) / 100.0 * f64::from(*confidence) / 100.0;
-                    heaviest = heaviest.max(weight * decay);
-                }
-            }
-        }
-        doubt *= 1.0 - heaviest;
-    }
-    (1.0 - doubt) * 100.0
-}
-
-proptest! {
-    #[test]
-    fn an_address_has_the_same_score_in_the_list_in_the_evidence_and_by_hand(
-        feeds in proptest::collection::vec(any_feed(), 0..6),
-    ) {
-        let database = database();
-        let now = 20;
-        let configured: Vec<(Feed, Snapshot)> = feeds.iter().zip(0..).map(|(made, n)| {
-            let (group, weight, half_life, seen, entries) = made;
-            let entries = entries.iter().map(|(text, confidence)| Entry {
-                confidence: *confidence,
-                ..Entry::sure(text.parse().unwrap())
-            });
-            let update = Parsed { entries: entries.collect(), ..Parsed::default() };
-            let feed = Feed {
-                group: format!("group {group}"),
-                half_life: half_life.map(|days| DAY * days),
-                ..feed(&format!("feed {n}"), weigh(*weight))
-            };
-            (feed, Snapshot::next(None, &update, at(*seen), DAY).0)
-        }).collect();
-        let told = told(&configured);
-        let weighing: Vec<Weighing<'_>> = told.iter().filter_map(Weighing::of).collect();
-        let combined = combine(&weighing, Some(&database), at(now));
-        prop_assert!(combined.is_sorted_by_key(|(prefix, _)| (!prefix.is_v4(), *prefix)));
-        for text in ["192.0.2.", "198.51.100.", "2001:db8::", "9.9.9."] {
-            for host in 0..17 {
-                let host = if text.contains(':') { format!("{text}{host:x}") } else { format!("{text}{host}") };
-                let address = address(&host);
-                let narrowest = combined.iter().filter(|(prefix, _)| prefix.contains(address)).max_by_key(|(prefix, _)| prefix.bits());
-                let listed = narrowest.map_or(0, |(_, score)| score.get());
-                let evidence = evidence(&told, address, Some(&database), TIERS, at(now));
-                prop_assert_eq!(evidence.score.get(), listed, "{}", host);
-                let naive = naive(&feeds, address, &database, now);
-                prop_assert!((f64::from(listed) - naive).abs() < 0.51, "{} {} {}", host, listed, naive);
-            }
-        }
-    }
 }
