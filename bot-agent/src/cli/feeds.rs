@@ -102,7 +102,10 @@ fn list(global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
     };
     match global.output {
         Output::Human if feeds.is_empty() => {
-            writeln!(out, "no feed is configured: add a [[feed]] to the configuration and reload")?;
+            writeln!(
+                out,
+                "no feed is configured: add a [[feed]] to the configuration and reload"
+            )?;
         }
         Output::Human => show::feeds(&feeds, out)?,
         Output::Json => show::json(&feeds, out)?,

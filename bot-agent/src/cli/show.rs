@@ -8,6 +8,7 @@
 
 mod changes;
 mod entries;
+mod evidence;
 mod feeds;
 mod networks;
 mod state;

@@ -4,8 +4,7 @@ use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, time::Durat
 
 use super::{
     Agent, Config, Control, Crawlers, Hello, HelloPorts, Log, Ports, Protect, Rails, Reports,
-    Services,
-    Tables, Xdp,
+    Services, Tables, Xdp,
     error::ConfigError,
     feeds,
     keys::{Keys, wrong},

@@ -13,11 +13,14 @@ use super::{
     network::{Announced, DatabaseView, NetworkView},
     protocol::Mode,
 };
-use crate::rules::{
-    prefix::Prefix,
-    rule::{Rule, RuleAction, RuleId, Scope},
-    subject::{self, Subject},
-    time::Now,
+use crate::{
+    feeds::reputation::Evidence,
+    rules::{
+        prefix::Prefix,
+        rule::{Rule, RuleAction, RuleId, Scope},
+        subject::{self, Subject},
+        time::Now,
+    },
 };
 
 /// Rules shown in full in an answer about many.
@@ -207,6 +210,9 @@ pub struct Check {
     /// The entries of lists that cover the address, strongest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lists: Vec<ListedView>,
+    /// What feeds say about the address, and what that makes; nothing: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Evidence>,
     /// What else to know.
     pub notes: Vec<String>,
 }

@@ -17,6 +17,7 @@ use crate::{
         network::Announced,
         view::{Check, Effect, KernelVerdict, ListedView, ModeView, RuleView},
     },
+    feeds::reputation::Evidence,
     policy::{self, By, Explanation, Inputs, Source},
     rules::{
         rule::{Rule, RuleId, Scope},
@@ -37,6 +38,8 @@ pub(super) struct Facts<'a> {
     pub mode: ModeView,
     /// Rules and lists, as far as they are known.
     pub inputs: Inputs<'a>,
+    /// What feeds say, as far as that is known.
+    pub evidence: Option<Evidence>,
     /// What else to say.
     pub notes: Vec<String>,
 }
@@ -54,6 +57,7 @@ pub(super) fn check<'a>(
         chain,
         mode,
         inputs,
+        evidence,
         mut notes,
     } = facts;
     let table = |id| {
@@ -103,6 +107,7 @@ pub(super) fn check<'a>(
         rule: rule.map(shown),
         beneath: beneath.map(shown).collect(),
         lists,
+        evidence: evidence.filter(|evidence| !evidence.parts.is_empty()),
         kernel: chain
             .iter()
             .skip_while(|(row, ..)| *row != id)

@@ -7,11 +7,13 @@ mod access;
 mod belongings;
 mod check;
 mod commands;
+mod crawlers;
 mod databases;
 pub mod edit;
 mod enforcer;
 mod feeds;
 mod filter;
+mod fronts;
 mod good;
 pub mod import;
 mod interfaces;
@@ -76,7 +78,9 @@ use crate::{
     datapath::{Ring, debug_log::DebugLog},
     event::{Action, Body, Cause, Note, sink::Sink},
     exit_code::ExitCode,
-    feeds::{known_good::KnownGood, watchdog::Watchdog},
+    feeds::{
+        crawler::resolver::Verifier, known_good::KnownGood, proxy::FrontProxies, watchdog::Watchdog,
+    },
     host::{
         self,
         ports::PortSets,
@@ -107,6 +111,9 @@ struct Daemon {
     /// Sources that completed connections in this run.
     known_good: KnownGood,
     watchdog: Watchdog,
+    /// Asks DNS about crawlers, if that is wanted.
+    verifier: Option<Verifier>,
+    fronts: FrontProxies,
     mode: ModeState,
     /// The mode words last written to the kernel; nothing before the first time.
     written: Option<(u64, u64)>,
@@ -199,6 +206,7 @@ impl Daemon {
                 }
                 _ = wakers.feeds_clock.tick() => self.fetch_due(),
                 news = self.feeds.news() => self.feed_news(news),
+                finding = crawlers::found(self.verifier.as_mut()) => self.found_out(&finding),
                 _ = wakers.hangup.recv() => {
                     self.adopt_mode();
                     self.reload_and_tell();
@@ -259,6 +267,7 @@ impl Daemon {
         let Ok(hello) = &outcome.result else {
             return;
         };
+        self.hello_from(outcome.flow.src);
         let (action, cause) = self.fate_of(outcome.flow.src);
         let body = observe::hello(outcome.flow, hello, action, cause);
         self.sink.emit(host::now().at(outcome.began), body);

@@ -138,6 +138,7 @@ impl Offline {
             chain: chain.clone(),
             mode: self.mode()?,
             inputs: Inputs::of_rules(&rules),
+            evidence: None,
             notes,
         };
         Ok(check(facts, behind, |_| None, now))

@@ -66,6 +66,12 @@ impl Daemon {
             self.follow_feeds(&before);
         })?;
         self.tell_list_files(files);
+        if (&before.proxies, &before.lists) != (&self.config.proxies, &self.config.lists) {
+            self.watch_fronts();
+        }
+        if before.crawlers != self.config.crawlers {
+            self.follow_crawlers();
+        }
         if let Err(failure) = self.write_settings() {
             self.config = before;
             return Err(failure);

@@ -204,6 +204,7 @@ impl Daemon {
                 .map_err(|error| failed(error.to_string()))?,
             mode: self.mode.view(now),
             inputs,
+            evidence: Some(self.evidence(address, now)),
             notes: Vec::new(),
         };
         let behind = |id| self.filter.behind(id, address, now);

@@ -19,7 +19,7 @@ use super::{
     databases::Databases,
     feeds::Feeds,
     filter::Filter,
-    good,
+    fronts, good,
     interfaces::Interfaces,
     mode::ModeState,
     networks::objection,
@@ -158,6 +158,8 @@ fn open(
         feeds: Feeds::new(&start.places.state_dir, credentials.as_deref()),
         known_good: KnownGood::default(),
         watchdog: good::watchdog(config),
+        verifier: None,
+        fronts: fronts::watch(config),
         mode,
         written: None,
         sink,
@@ -206,6 +208,8 @@ impl Daemon {
         self.look_at_host();
         // Nothing of this was put into the kernel yet: there it comes all at once.
         self.filter.enforce(now)?;
+        self.watch_fronts();
+        self.follow_crawlers();
         if let Some(excess) = self.filter.excess(now) {
             self.emit(Body::error(excess));
         }

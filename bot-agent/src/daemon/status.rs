@@ -38,6 +38,7 @@ impl Daemon {
         let mut notes = lost(&read);
         notes.extend(self.troubles.values().cloned());
         notes.extend(self.feed_notes());
+        notes.extend(self.front_notes());
         let is_told = |why: &str| notes.iter().any(|note| note.contains(why));
         if !self.filter.lag().is_none_or(is_told) {
             notes.extend(self.differs());

@@ -33,6 +33,7 @@ impl Daemon {
         self.tell_repairs();
         self.look_at_databases();
         self.expire_feeds();
+        self.renew_feeds();
         self.tell_tails();
         for outcome in self.assembler.expire(now.boot_ns) {
             self.outcome(&outcome);

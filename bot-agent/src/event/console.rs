@@ -19,8 +19,7 @@ use tracing_subscriber::{
 };
 
 use super::{
-    FeedChange, FeedWhat,
-    Body, Event,
+    Body, Event, FeedChange, FeedWhat,
     render::{Brief, Safe},
 };
 

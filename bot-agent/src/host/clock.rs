@@ -64,7 +64,10 @@ pub fn random() -> u32 {
     let mut bytes = [0; 4];
     match getrandom(&mut bytes, GetRandomFlags::empty()) {
         Ok(4) => u32::from_ne_bytes(bytes),
-        _ => boot_ns().to_ne_bytes().first_chunk().map_or(0, |low| u32::from_ne_bytes(*low)),
+        _ => boot_ns()
+            .to_ne_bytes()
+            .first_chunk()
+            .map_or(0, |low| u32::from_ne_bytes(*low)),
     }
 }
 

@@ -5,7 +5,7 @@
 use std::{fmt, sync::Arc};
 
 use bot_common::{abi::verdict::Action, address::Address};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     column::{Column, Entry},
@@ -20,8 +20,10 @@ use crate::rules::{prefix::Prefix, rule::Scope};
 pub struct ListId(pub u32);
 
 /// How bad an address is, 0 to 100.
-#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize)]
-#[serde(transparent)]
+#[derive(
+    Clone, Copy, Debug, Default, Deserialize, Eq, Hash, Ord, PartialEq, PartialOrd, Serialize,
+)]
+#[serde(into = "u8", try_from = "u8")]
 pub struct Score(u8);
 
 /// What a list is for.
@@ -93,6 +95,20 @@ impl Score {
     /// The number.
     pub const fn get(self) -> u8 {
         self.0
+    }
+}
+
+impl From<Score> for u8 {
+    fn from(score: Score) -> Self {
+        score.0
+    }
+}
+
+impl TryFrom<u8> for Score {
+    type Error = String;
+
+    fn try_from(number: u8) -> Result<Self, String> {
+        Self::new(number).ok_or_else(|| format!("{number} is not within 0 to 100"))
     }
 }
 

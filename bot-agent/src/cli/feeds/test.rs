@@ -130,7 +130,11 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
             report.format,
             report.entries,
             report.bad_lines,
-            report.thrown.iter().map(|thrown| thrown.count).sum::<usize>()
+            report
+                .thrown
+                .iter()
+                .map(|thrown| thrown.count)
+                .sum::<usize>()
         )?,
     }
     Ok(if report.held.is_some() {
@@ -152,7 +156,10 @@ impl Report {
                 grouped(self.addresses_v6)
             ),
         ];
-        lines.extend(self.made.map(|made| format!("  made      {made:.0}, says the publisher")));
+        lines.extend(
+            self.made
+                .map(|made| format!("  made      {made:.0}, says the publisher")),
+        );
         if compared {
             let (added, removed) = (grouped_of(self.added), grouped_of(self.removed));
             lines.push(format!("  changed   {added} new, {removed} gone"));
@@ -218,7 +225,10 @@ fn content(source: &str) -> anyhow::Result<Vec<u8>> {
     if source == "-" {
         let mut bytes = Vec::new();
         let stdin = std::io::stdin().lock();
-        stdin.take(LONGEST).read_to_end(&mut bytes).context("reading standard input")?;
+        stdin
+            .take(LONGEST)
+            .read_to_end(&mut bytes)
+            .context("reading standard input")?;
         return Ok(bytes);
     }
     if !source.starts_with("http://") && !source.starts_with("https://") {

@@ -51,10 +51,18 @@ pub(in crate::cli) fn feed(feed: &FeedView) -> String {
     lines.push(row("group", &feed.group));
     lines.push(row("entries", &entries(feed)));
     if let (Some(fetched), Some(age)) = (feed.fetched, feed.age_seconds) {
-        lines.push(row("fetched", &format!("{fetched:.0}, {} ago", seconds(age))));
+        lines.push(row(
+            "fetched",
+            &format!("{fetched:.0}, {} ago", seconds(age)),
+        ));
     }
-    lines.extend(feed.made.map(|made| row("made", &format!("{made:.0}, says the publisher"))));
-    let next = feed.next_seconds.map(|next| format!("in {}", seconds(next)));
+    lines.extend(
+        feed.made
+            .map(|made| row("made", &format!("{made:.0}, says the publisher"))),
+    );
+    let next = feed
+        .next_seconds
+        .map(|next| format!("in {}", seconds(next)));
     lines.extend(next.map(|next| row("next", &next)));
     lines.push(row("hits", &packets(feed.hits)));
     if feed.bad_lines > 0 {
@@ -66,17 +74,27 @@ pub(in crate::cli) fn feed(feed: &FeedView) -> String {
     for thrown in &feed.thrown {
         let examples = thrown.examples.join(", ");
         let count = grouped_of(thrown.count);
-        lines.push(row("left out", &format!("{count} {}: {examples}", thrown.why)));
+        lines.push(row(
+            "left out",
+            &format!("{count} {}: {examples}", thrown.why),
+        ));
     }
     if let Some(previous) = &feed.previous {
         let entries = many_of(previous.entries, "entry");
-        let text = format!("{entries} of {:.0}; `feeds rollback` puts them back", previous.fetched);
+        let text = format!(
+            "{entries} of {:.0}; `feeds rollback` puts them back",
+            previous.fetched
+        );
         lines.push(row("before", &text));
     }
     if let Some(held) = &feed.held {
         lines.push(row("held", &Safe(&held.why).to_string()));
     }
-    lines.extend(feed.error.as_ref().map(|error| row("trouble", &Safe(error).to_string())));
+    lines.extend(
+        feed.error
+            .as_ref()
+            .map(|error| row("trouble", &Safe(error).to_string())),
+    );
     lines.join("\n")
 }
 
@@ -148,7 +166,10 @@ fn entries(feed: &FeedView) -> String {
     text.push_str(&format!("; last update: {} new", grouped_of(feed.added)));
     text.push_str(&format!(", {} gone", grouped_of(feed.removed)));
     if feed.lingering > 0 {
-        text.push_str(&format!(", {} kept for their grace", grouped_of(feed.lingering)));
+        text.push_str(&format!(
+            ", {} kept for their grace",
+            grouped_of(feed.lingering)
+        ));
     }
     text
 }
@@ -161,5 +182,8 @@ fn row(name: &str, text: &str) -> String {
 fn brief(time: u64) -> String {
     let units = [(86_400, "d"), (3_600, "h"), (60, "m")];
     let unit = units.into_iter().find(|(size, _)| time >= *size);
-    unit.map_or_else(|| format!("{time}s"), |(size, unit)| format!("{}{unit}", time / size))
+    unit.map_or_else(
+        || format!("{time}s"),
+        |(size, unit)| format!("{}{unit}", time / size),
+    )
 }

@@ -5,7 +5,8 @@
 )]
 
 use super::{
-    counted, mode, mode_word, networks::database, networks::who, packets, rule, scope, seconds,
+    counted, evidence::evidence, mode, mode_word, networks::database, networks::who, packets, rule,
+    scope, seconds,
 };
 use crate::{
     control::view::{Check, Effect, Interface, KernelVerdict, ListedView, Status, TableView},
@@ -54,6 +55,7 @@ pub(in crate::cli) fn check(check: &Check) -> String {
     for listed in check.lists.iter().filter(|listed| !listed.decides) {
         lines.push(format!("  beneath  list {}", entry(listed)));
     }
+    lines.extend(check.evidence.as_ref().map(evidence).into_iter().flatten());
     for note in &check.notes {
         lines.push(format!("  note     {note}"));
     }

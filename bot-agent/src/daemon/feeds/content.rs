@@ -27,11 +27,17 @@ impl Content {
     /// What `decisions` say now.
     pub(super) fn of_decisions(feed: &Configured, decisions: &Decisions, now: Now) -> Self {
         let entries = decisions.entries(now);
-        let types = [DecisionType::Ban, DecisionType::Captcha, DecisionType::Throttle];
+        let types = [
+            DecisionType::Ban,
+            DecisionType::Captcha,
+            DecisionType::Throttle,
+        ];
         let parts = types.map(|kind| {
             let subjects = entries.iter().filter(|(_, other, _)| *other == kind);
             let parsed = Parsed {
-                entries: subjects.map(|(subject, ..)| Entry::sure(*subject)).collect(),
+                entries: subjects
+                    .map(|(subject, ..)| Entry::sure(*subject))
+                    .collect(),
                 ..Parsed::default()
             };
             let rails = Screen {
@@ -42,7 +48,9 @@ impl Content {
             let (snapshot, _) = Snapshot::next(None, &update, now.wall, feed.grace);
             (of_type(feed, kind), Arc::new(snapshot))
         });
-        let parts = parts.into_iter().filter(|(_, snapshot)| !snapshot.is_empty());
+        let parts = parts
+            .into_iter()
+            .filter(|(_, snapshot)| !snapshot.is_empty());
         Self::Decisions(parts.collect())
     }
 

@@ -17,7 +17,10 @@ use crate::{
         schedule::{Random, Schedule, is_stale},
         snapshot::Snapshot,
     },
-    rules::{subject::Subject, time::{Deadline, Now}},
+    rules::{
+        subject::Subject,
+        time::{Deadline, Now},
+    },
 };
 
 /// How often a file is looked at. `every` says how often it should be another one.
@@ -121,9 +124,8 @@ impl Feed {
 
     /// Whether the publisher has had no news for too long.
     pub(super) fn is_stale(&self, missed: u32, now: Timestamp) -> bool {
-        self.fetched().is_some_and(|fetched| {
-            is_stale(now, self.made(), fetched, self.config.every, missed)
-        })
+        self.fetched()
+            .is_some_and(|fetched| is_stale(now, self.made(), fetched, self.config.every, missed))
     }
 
     /// Whether it is a file of this host.
@@ -131,10 +133,22 @@ impl Feed {
         matches!(self.config.source, FeedSource::File(_))
     }
 
+    /// Forgets what has lingered for its grace.
+    pub(super) fn expire(&mut self, now: Now) {
+        if let Some(Content::Entries(snapshot)) = &mut self.content
+            && snapshot.listed() < snapshot.len()
+        {
+            Arc::make_mut(snapshot).expire(now.wall, self.config.grace);
+        }
+    }
+
     /// Writes down what is remembered; why that cannot be done.
     pub(super) fn note(&self) -> Option<String> {
         let folder = self.folder.as_ref()?;
-        folder.note(&self.notes).err().map(|error| error.to_string())
+        folder
+            .note(&self.notes)
+            .err()
+            .map(|error| error.to_string())
     }
 }
 
@@ -176,6 +190,8 @@ pub(super) fn reading(config: &Configured) -> String {
 
 fn hex(text: &str) -> String {
     let digest = Sha256::digest(text.as_bytes());
-    let digest = digest.first_chunk::<16>().map_or(0, |half| u128::from_be_bytes(*half));
+    let digest = digest
+        .first_chunk::<16>()
+        .map_or(0, |half| u128::from_be_bytes(*half));
     format!("{digest:032x}")
 }

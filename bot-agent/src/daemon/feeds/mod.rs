@@ -9,8 +9,8 @@
 mod content;
 mod digest;
 mod feed;
-mod follow;
 mod fetched;
+mod follow;
 mod refresh;
 mod take;
 mod verbs;
@@ -19,29 +19,24 @@ mod view;
 use std::{
     collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
-use jiff::Timestamp;
 use tokio::task::{JoinError, JoinSet};
 
-use self::{
-    content::Content,
-    digest::Digest,
-    feed::Feed,
-    refresh::Refresh,
-};
+use self::{content::Content, digest::Digest, feed::Feed, refresh::Refresh};
 #[cfg(doc)]
 use super::Daemon;
 use crate::{
     asn::Database,
-    config::Policy,
+    config::Feed as Configured,
     feeds::{
         fetch::{Done, Fetcher},
         reputation::{self, Told},
+        snapshot::Snapshot,
     },
-    lists::ListIds,
-    policy::List,
+    rules::prefix::Prefix,
 };
 
 /// How often it is looked whether a feed is due. Files are looked at each time.
@@ -54,6 +49,10 @@ pub(super) struct Feeds {
     fetcher: Fetcher,
     digests: JoinSet<(String, Result<Box<Digest>, String>)>,
     refreshes: Vec<Refresh>,
+    /// Crawlers that are verified, a feed for each category.
+    verified: Vec<(Configured, Arc<Snapshot>)>,
+    /// When the lists were last made of all this, on the boot clock; nothing: they are to be made anew.
+    made_ns: Option<u64>,
     /// Those that were told to be stale.
     stale: BTreeSet<String>,
 }
@@ -75,6 +74,8 @@ impl Feeds {
             fetcher: Fetcher::new(credentials),
             digests: JoinSet::new(),
             refreshes: Vec::new(),
+            verified: Vec::new(),
+            made_ns: None,
             stale: BTreeSet::new(),
         }
     }
@@ -103,23 +104,43 @@ impl Feeds {
         }
     }
 
-    /// What the policy is to be made of if `changed` has this content in place of its own.
-    fn lists(
-        &self,
-        changed: Option<(&str, &Content)>,
-        policies: &[Policy],
-        database: Option<&Database>,
-        now: Timestamp,
-        ids: &mut ListIds,
-    ) -> Vec<List> {
+    /// The lists are to be made anew, at the next tick.
+    pub(super) fn changed(&mut self) {
+        self.made_ns = None;
+    }
+
+    /// Crawlers are verified, or not any more.
+    pub(super) fn set_verified(&mut self, verified: Vec<(Configured, Arc<Snapshot>)>) {
+        self.verified = verified;
+    }
+
+    /// The prefixes that a feed names, whatever it is good for.
+    pub(super) fn prefixes(&self, name: &str, database: Option<&Database>) -> Vec<Prefix> {
+        let feed = self.feeds.get(name);
+        let told = feed.and_then(|feed| Some((feed, feed.content.as_ref()?)));
+        let told = told
+            .into_iter()
+            .flat_map(|(feed, content)| content.told(&feed.config));
+        told.flat_map(|told| reputation::prefixes(told.snapshot, database))
+            .collect()
+    }
+
+    /// What all feeds say; `changed` has this content in place of its own.
+    fn told<'a>(&'a self, changed: Option<(&str, &'a Content)>) -> Vec<Told<'a>> {
         let mut told: Vec<Told<'_>> = Vec::new();
         for (name, feed) in &self.feeds {
             let content = match changed {
                 Some((other, content)) if other == name => Some(content),
                 Some(_) | None => feed.content.as_ref(),
             };
-            told.extend(content.into_iter().flat_map(|content| content.told(&feed.config)));
+            told.extend(
+                content
+                    .into_iter()
+                    .flat_map(|content| content.told(&feed.config)),
+            );
         }
-        reputation::lists(&told, policies, database, now, &mut |name| ids.of(name))
+        let verified = self.verified.iter();
+        told.extend(verified.map(|(feed, snapshot)| Told { feed, snapshot }));
+        told
     }
 }

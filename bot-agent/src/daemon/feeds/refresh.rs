@@ -34,7 +34,9 @@ impl Daemon {
                 continue;
             }
             if feed.notes.paused {
-                paused.push(format!("{other}: paused; `bot-agent feeds resume {other}` first"));
+                paused.push(format!(
+                    "{other}: paused; `bot-agent feeds resume {other}` first"
+                ));
                 continue;
             }
             feed.schedule.hurry(since_boot(now));
@@ -72,7 +74,10 @@ impl Daemon {
     }
 
     fn answer_refreshes(&mut self) {
-        let done = self.feeds.refreshes.extract_if(.., |it| it.missing.is_empty());
+        let done = self
+            .feeds
+            .refreshes
+            .extract_if(.., |it| it.missing.is_empty());
         for refresh in done {
             let message = refresh.lines.join("\n");
             let line = if refresh.failed {
@@ -95,9 +100,15 @@ impl Daemon {
         let stays = match entries {
             0 => "none of its entries is in force".to_owned(),
             1 => "its entry stays in force".to_owned(),
-            many => format!("its {} entries stay in force", crate::wording::grouped_of(many)),
+            many => format!(
+                "its {} entries stay in force",
+                crate::wording::grouped_of(many)
+            ),
         };
-        self.trouble(&format!("feed {name}"), Some(format!("feed {name}: {why}; {stays}")));
+        self.trouble(
+            &format!("feed {name}"),
+            Some(format!("feed {name}: {why}; {stays}")),
+        );
         self.feed_done(name, Err(why));
     }
 
@@ -132,6 +143,8 @@ impl Daemon {
         let feed = self.feeds.feeds.get(name);
         let since = feed.and_then(|feed| feed.made().or(feed.fetched()));
         let since = since.map(|since| format!("{since:.0}")).unwrap_or_default();
-        format!("no news since {since}; what it said stays in force: does its publisher still write it?")
+        format!(
+            "no news since {since}; what it said stays in force: does its publisher still write it?"
+        )
     }
 }

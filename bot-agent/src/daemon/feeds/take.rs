@@ -3,7 +3,9 @@
 //! An agent that dies between the two has the update in the kernel and the one before on the disk; the
 //! next one puts that into force, and fetches the update again.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
+
+use bot_common::address::Address;
 
 use super::{
     content::Content,
@@ -13,18 +15,22 @@ use super::{
 };
 use crate::{
     control::protocol::Failure,
-    daemon::Daemon,
+    daemon::{Daemon, fronts},
     event::{Body, FeedChange, FeedWhat},
     feeds::{
         folder::{FolderError, Staged},
         rail::Rail,
         rails::{Hold, Verdict, newly_dropped},
+        reputation::{self, Evidence, evidence},
     },
     host,
     policy::{Inputs, List},
     rules::time::Now,
     wording::{grouped_of, many_of},
 };
+
+/// How often the lists are made anew without an update.
+const RENEW: Duration = Duration::from_mins(10);
 
 impl Daemon {
     /// Takes an update, or holds it.
@@ -67,7 +73,10 @@ impl Daemon {
             // It is fetched again: then it may fit.
             return self.feed_fails(name, format!("the update is not in force: {failure}"));
         }
-        let stored = match (self.feeds.feeds.get(name).and_then(|it| it.folder.as_ref()), staged) {
+        let stored = match (
+            self.feeds.feeds.get(name).and_then(|it| it.folder.as_ref()),
+            staged,
+        ) {
             (Some(folder), Some(staged)) => folder.promote(staged),
             _ => Ok(()),
         };
@@ -81,8 +90,15 @@ impl Daemon {
     /// Puts the update that is held into force.
     pub(super) fn accept(&mut self, name: &str) -> Result<String, Failure> {
         let now = host::now();
-        let Some(held) = self.feeds.feeds.get_mut(name).and_then(|feed| feed.held.take()) else {
-            return Err(super::verbs::invalid(format!("no update of {name} is held")));
+        let Some(held) = self
+            .feeds
+            .feeds
+            .get_mut(name)
+            .and_then(|feed| feed.held.take())
+        else {
+            return Err(super::verbs::invalid(format!(
+                "no update of {name} is held"
+            )));
         };
         let content = Content::Entries(Arc::clone(&held.snapshot));
         let lists = self.lists_with(Some((name, &content)), now);
@@ -109,9 +125,12 @@ impl Daemon {
         };
         let decisions = feed.decisions.entries(now);
         let same = feed.notes.decisions.len() == decisions.len()
-            && feed.notes.decisions.iter().zip(&decisions).all(|(old, new)| {
-                (old.0, old.1) == (new.0, new.1)
-            });
+            && feed
+                .notes
+                .decisions
+                .iter()
+                .zip(&decisions)
+                .all(|(old, new)| (old.0, old.1) == (new.0, new.1));
         if same && feed.content.is_some() {
             self.feed_is_well(name);
             return self.feed_done(name, Ok("not changed".to_owned()));
@@ -137,12 +156,18 @@ impl Daemon {
     }
 
     /// Puts what was in force before the last update into force again, and takes no more updates.
-    pub(in crate::daemon) fn roll_back(&mut self, name: &str, why: &str) -> Result<String, Failure> {
+    pub(in crate::daemon) fn roll_back(
+        &mut self,
+        name: &str,
+        why: &str,
+    ) -> Result<String, Failure> {
         use crate::feeds::folder::Shelf;
         let now = host::now();
         let folder = self.feeds.feeds.get(name).and_then(|it| it.folder.clone());
         let Some(folder) = folder else {
-            return Err(super::verbs::invalid(format!("nothing of {name} is kept on disk")));
+            return Err(super::verbs::invalid(format!(
+                "nothing of {name} is kept on disk"
+            )));
         };
         let failed = |error: FolderError| super::verbs::failed(error.to_string());
         let Some((snapshot, _)) = folder.load(Shelf::Previous).map_err(failed)? else {
@@ -183,17 +208,47 @@ impl Daemon {
     }
 
     /// The same; `changed` has this content in place of its own.
-    fn lists_with(
-        &mut self,
-        changed: Option<(&str, &Content)>,
-        now: Now,
-    ) -> Vec<List> {
-        let mut lists = self.file_lists.clone();
-        let policies = &self.config.policies;
+    fn lists_with(&mut self, changed: Option<(&str, &Content)>, now: Now) -> Vec<List> {
         let database = self.databases.get().ok();
         let ids = &mut self.list_ids;
-        lists.extend(self.feeds.lists(changed, policies, database, now.wall, ids));
+        let told = self.feeds.told(changed);
+        let policies = &self.config.policies;
+        let of_feeds = reputation::lists(&told, policies, database, now.wall, &mut |name| {
+            ids.of(name)
+        });
+        let mut lists = self.file_lists.clone();
+        let proxies = &self.config.proxies;
+        lists.extend(fronts::lists(proxies, &lists, &self.feeds, database, ids));
+        lists.extend(of_feeds);
         lists
+    }
+
+    /// What feeds say about an address.
+    pub(in crate::daemon) fn evidence(&self, address: Address, now: Now) -> Evidence {
+        let told = self.feeds.told(None);
+        let database = self.databases.get().ok();
+        evidence(&told, address, database, self.config.tiers, now.wall)
+    }
+
+    /// Makes the lists anew where time has changed what feeds say: scores decay, what lingered goes,
+    /// crawlers are verified.
+    pub(in crate::daemon) fn renew_feeds(&mut self) {
+        let now = host::now();
+        let period = u64::try_from(RENEW.as_nanos()).unwrap_or(u64::MAX);
+        let is_fresh = |made: u64| now.boot_ns.saturating_sub(made) < period;
+        if self.feeds.made_ns.is_some_and(is_fresh) {
+            return;
+        }
+        self.feeds.made_ns = Some(now.boot_ns);
+        for feed in self.feeds.feeds.values_mut() {
+            feed.expire(now);
+        }
+        let verified = self.verified(now);
+        self.feeds.set_verified(verified);
+        let lists = self.all_lists(now);
+        let result = self.put_lists(lists, now);
+        let message = result.err().map(|failure| failure.to_string());
+        self.trouble("making the lists of feeds anew", message);
     }
 
     /// Puts other lists into force; an error leaves everything as it was.
@@ -232,7 +287,10 @@ impl Daemon {
         feed.held = Some(held);
         feed.error = None;
         let noted = feed.note();
-        let trouble = stored.err().map(|error| format!("{name}: {error}")).or(noted);
+        let trouble = stored
+            .err()
+            .map(|error| format!("{name}: {error}"))
+            .or(noted);
         self.trouble(&format!("storing feed {name}"), trouble);
         self.tell_feed(name, FeedWhat::Held, message.clone());
         self.feed_done(name, Err(message));
@@ -261,7 +319,10 @@ impl Daemon {
         feed.notes.about = about;
         feed.notes.checked = Some(now.wall);
         let noted = feed.note();
-        let trouble = stored.err().map(|error| format!("{name}: {error}")).or(noted);
+        let trouble = stored
+            .err()
+            .map(|error| format!("{name}: {error}"))
+            .or(noted);
         self.trouble(&format!("storing feed {name}"), trouble);
         self.feed_is_well(name);
         let message = self.in_force(name);
@@ -289,12 +350,17 @@ impl Daemon {
 
     fn about(&self, name: &str) -> About {
         let feed = self.feeds.feeds.get(name);
-        feed.map(|feed| feed.notes.about.clone()).unwrap_or_default()
+        feed.map(|feed| feed.notes.about.clone())
+            .unwrap_or_default()
     }
 
     pub(super) fn tell_feed(&mut self, name: &str, change: FeedWhat, message: String) {
         let about = self.about(name);
-        let entries = self.feeds.feeds.get(name).and_then(|feed| feed.content.as_ref());
+        let entries = self
+            .feeds
+            .feeds
+            .get(name)
+            .and_then(|feed| feed.content.as_ref());
         self.emit(Body::Feed(FeedChange {
             feed: name.to_owned(),
             change,

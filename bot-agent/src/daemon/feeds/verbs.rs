@@ -93,7 +93,8 @@ impl Daemon {
         if paused {
             self.feeds.fetcher.stop(name);
         } else {
-            feed.schedule.hurry(super::feed::since_boot(crate::host::now()));
+            feed.schedule
+                .hurry(super::feed::since_boot(crate::host::now()));
         }
         self.tell_feed(name, change, message.to_owned());
         Ok(format!("{name}: {message}"))

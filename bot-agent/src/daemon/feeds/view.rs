@@ -69,7 +69,11 @@ impl Daemon {
         }
         let fetched = feed.fetched();
         let age = fetched.map(|fetched| now.wall.duration_since(fetched).as_secs());
-        let left = feed.schedule.due().saturating_sub(since_boot(now)).as_secs();
+        let left = feed
+            .schedule
+            .due()
+            .saturating_sub(since_boot(now))
+            .as_secs();
         let next = (!feed.notes.paused && !feed.is_file()).then_some(left);
         FeedView {
             name: config.name.clone(),
@@ -82,10 +86,7 @@ impl Daemon {
             entries: content.map_or(0, Content::len),
             lingering: content.map_or(0, Content::lingering),
             prefixes: own.iter().map(|list| list.len()).sum(),
-            enforced: own
-                .iter()
-                .filter_map(|list| enforced.get(&list.id()))
-                .sum(),
+            enforced: own.iter().filter_map(|list| enforced.get(&list.id())).sum(),
             added: about.added,
             removed: about.removed,
             fetched,

@@ -2,7 +2,7 @@
 
 use bot_common::{abi::verdict::Action, address::Address};
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Told,
@@ -19,24 +19,26 @@ use crate::{
 };
 
 /// Everything that feeds say about an address.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Evidence {
     /// What they say, in the order of the feeds, narrowest first.
     pub parts: Vec<Part>,
     /// What the weighing ones among them make together.
     pub score: Score,
     /// What that leads to; nothing: no tier is reached.
-    pub tier: Option<&'static str>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
 }
 
 /// An entry that covers the address.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Part {
     /// Whose entry.
     pub feed: String,
     /// The entry.
     pub entry: Subject,
     /// What kind of sources the feed names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub category: Option<Category>,
     /// How sure the publisher is, 0 to 100.
     pub confidence: u8,
@@ -45,11 +47,12 @@ pub struct Part {
     /// No longer in the feed, and in force until its grace is over.
     pub lingers: bool,
     /// What it adds to the score; nothing: the feed does not weigh.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weighs: Option<Weight>,
 }
 
 /// What an entry adds to a score.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Weight {
     /// Of feeds that share one only the heaviest entry counts.
     pub group: String,
@@ -85,6 +88,7 @@ pub fn evidence(
         Action::Challenge => Some("challenge"),
         Action::Reject | Action::Drop => Some("block"),
     };
+    let tier = tier.map(str::to_owned);
     Evidence { parts, score, tier }
 }
 

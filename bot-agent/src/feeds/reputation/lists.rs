@@ -61,7 +61,9 @@ fn kinds(feed: &Feed, policies: &[Policy]) -> Vec<(String, ListKind)> {
         Role::ByCategory => {
             let policies = policies.iter();
             let policies = policies.filter(|policy| Some(policy.category) == feed.category);
-            policies.filter_map(|policy| by_policy(feed, policy)).collect()
+            policies
+                .filter_map(|policy| by_policy(feed, policy))
+                .collect()
         }
     }
 }
@@ -70,9 +72,7 @@ fn by_policy(feed: &Feed, policy: &Policy) -> Option<(String, ListKind)> {
     let kind = match policy.action {
         PolicyAction::Allow => exempts(feed.category),
         PolicyAction::Pass => return None,
-        PolicyAction::Act(action) => {
-            category(action, policy.scope, policy.monitor || feed.monitor)
-        }
+        PolicyAction::Act(action) => category(action, policy.scope, policy.monitor || feed.monitor),
     };
     Some((feed.name.clone(), kind))
 }

@@ -21,6 +21,7 @@ pub use self::{
     evidence::{Evidence, Part, Weight, evidence},
     lists::{POPULAR, SCORES, lists},
     overlap::{Amount, Overlap, overlap},
+    resolve::prefixes,
     score::{Weighing, combine},
 };
 use super::snapshot::Snapshot;

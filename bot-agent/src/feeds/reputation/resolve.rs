@@ -9,6 +9,14 @@ use crate::{
     rules::prefix::Prefix,
 };
 
+/// Every prefix that a snapshot means. Without a database ASNs and countries mean nothing.
+pub fn prefixes<'a>(
+    snapshot: &'a Snapshot,
+    database: Option<&'a Database>,
+) -> impl Iterator<Item = Prefix> + 'a {
+    resolved(snapshot, database).map(|(prefix, _)| prefix)
+}
+
 /// Every prefix that a snapshot means, with the entry that means it. Without a database ASNs and
 /// countries mean nothing.
 pub(super) fn resolved<'a>(
