@@ -63,6 +63,16 @@ fn a_list_behind_a_redirect_does_not_come_again() {
 }
 
 #[test]
+fn what_fails_behind_a_redirect_is_named() {
+    let (publisher, mirror) = (Publisher::start(), Publisher::start());
+    publisher.put("/list", Answer::redirect(&mirror.url("/gone?key=hush")));
+    let error = error(fetch(&http(&publisher.url("/list"))));
+    let (list, gone) = (publisher.url("/list"), mirror.url("/gone?..."));
+    let expected = format!("{list}, redirected to {gone}: answers 404 Not Found");
+    assert!(error.to_string().starts_with(&expected), "{error}");
+}
+
+#[test]
 fn secrets_go_to_the_configured_server_only() {
     let (publisher, other) = (Publisher::start(), Publisher::start());
     publisher.put("/list", Answer::redirect("/moved"));

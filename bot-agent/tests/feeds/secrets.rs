@@ -70,7 +70,7 @@ fn credentials_of_systemd_are_found_by_name() {
     world.secrets.file("token", "hush");
     let mut http = world.http.clone();
     http.bearer = Some("credential:token".into());
-    let request = Request::Http(http.clone(), None);
+    let request = Request::Http(http, None);
     body(wait(request.clone().fetch(Some(world.secrets.folder()))));
     assert_eq!(
         world.publisher.asked()[0].headers["authorization"],

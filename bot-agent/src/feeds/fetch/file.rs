@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    Fetched,
+    Fetched, blocking,
     error::{FetchError, Why},
     validators::{Stamp, Validators},
 };
@@ -22,10 +22,7 @@ pub(super) async fn fetch(
     validators: Option<Validators>,
 ) -> Result<Fetched, FetchError> {
     let place = path.display().to_string();
-    // A slow disk must not hold up everything else.
-    let read = move || read(&path, validators.as_ref(), LONGEST);
-    let result = tokio::task::spawn_blocking(read).await;
-    let result = result.unwrap_or_else(|error| Err(Why::Broken(error.to_string())));
+    let result = blocking(move || read(&path, validators.as_ref(), LONGEST)).await;
     result.map_err(|why| FetchError::new(place, why))
 }
 
@@ -78,10 +75,10 @@ mod tests {
     }
 
     fn body(fetched: Fetched) -> (Vec<u8>, Validators) {
-        match fetched {
-            Fetched::Body { bytes, validators } => (bytes, validators),
-            other => panic!("{other:?}"),
-        }
+        let Fetched::Body { bytes, validators } = fetched else {
+            panic!("{fetched:?}");
+        };
+        (bytes, validators)
     }
 
     #[test]
