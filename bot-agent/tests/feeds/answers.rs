@@ -140,6 +140,14 @@ fn half_a_body_is_an_error() {
     }
 }
 
+/// HTTP ends a body where its length says; what a server sends behind that is not of it. Whether less
+/// came than before is for the rails to judge.
+#[test]
+fn what_comes_behind_the_announced_length_is_not_taken() {
+    let (_publisher, http) = with(Answer::page(LIST).sent(Delivery::Length(13)));
+    assert_eq!(body(fetch(&http)).0, b"192.0.2.0/24\n");
+}
+
 #[test]
 fn a_body_without_an_end_is_an_error() {
     let (_publisher, http) = with(Answer::page(LIST).sent(Delivery::Unframed));

@@ -13,6 +13,7 @@
 mod answers;
 mod crowdsec;
 mod fetcher;
+mod proxy;
 mod redirects;
 mod secrets;
 mod tls;

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::Read as _,
+    io::{self, Read as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
@@ -27,7 +27,7 @@ pub(super) async fn fetch(
 }
 
 fn read(path: &Path, known: Option<&Validators>, longest: u64) -> Result<Fetched, Why> {
-    let mut file = open(path)?;
+    let mut file = open(path).map_err(Why::Io)?;
     let before = stamp(&file)?;
     let validators = Validators::of_file(path, before);
     if known == Some(&validators) {
@@ -47,10 +47,9 @@ fn read(path: &Path, known: Option<&Validators>, longest: u64) -> Result<Fetched
 }
 
 /// Opens a file without waiting for whoever might write into a pipe.
-fn open(path: &Path) -> Result<File, Why> {
+pub(super) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).custom_flags(libc::O_NONBLOCK);
-    options.open(path).map_err(Why::Io)
+    options.read(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
 fn stamp(file: &File) -> Result<Stamp, Why> {

@@ -6,7 +6,7 @@ use std::{path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use reqwest::{
-    Certificate, Response, StatusCode, Url, Version,
+    Response, StatusCode, Url, Version,
     header::{
         ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, HeaderMap,
         HeaderName, HeaderValue, LOCATION, RETRY_AFTER, TRANSFER_ENCODING,
@@ -17,7 +17,8 @@ use super::{
     Fetched, blocking, client,
     error::{FetchError, Why},
     retry_after,
-    secret::{Secret, SecretError},
+    secret::Secret,
+    trust::{Bearer, Trust},
     url,
     validators::Validators,
 };
@@ -52,9 +53,6 @@ pub(super) struct Question {
     /// Of what is here already.
     pub(super) validators: Option<Validators>,
 }
-
-/// Makes a header field of the secret in `bearer`.
-pub(super) type Bearer = fn(&Secret) -> Option<(HeaderName, HeaderValue)>;
 
 impl Question {
     /// A question about a URL.
@@ -177,61 +175,6 @@ impl From<Why> for Failure {
             why,
             mirror: None,
             retry_after: None,
-        }
-    }
-}
-
-impl From<SecretError> for Failure {
-    fn from(error: SecretError) -> Self {
-        Why::from(error).into()
-    }
-}
-
-/// Who we are, and whom we believe. Read from files for each fetch, so that they can be replaced.
-struct Trust {
-    secrets: HeaderMap,
-    basic: Option<Secret>,
-    ca: Arc<[Certificate]>,
-}
-
-impl Trust {
-    fn read(http: &Http, bearer: Bearer, credentials: Option<&Path>) -> Result<Self, Failure> {
-        let mut secrets = HeaderMap::new();
-        for (name, path) in &http.headers {
-            let value = Secret::read(path, credentials)?.header("");
-            let value = value.ok_or_else(|| SecretError::Content(path.clone()))?;
-            let name = HeaderName::try_from(name).map_err(|_| Why::Header(quoted(name)))?;
-            secrets.append(name, value);
-        }
-        if let Some(path) = &http.bearer {
-            let field = bearer(&Secret::read(path, credentials)?);
-            let (name, value) = field.ok_or_else(|| SecretError::Content(path.clone()))?;
-            secrets.insert(name, value);
-        }
-        let basic = match &http.basic {
-            Some(path) => {
-                let secret = Secret::read(path, credentials)?;
-                if secret.user_and_password().is_none() {
-                    return Err(SecretError::NoPassword(path.clone()).into());
-                }
-                Some(secret)
-            }
-            None => None,
-        };
-        let ca = http.ca.as_deref().map(client::certificates).transpose()?;
-        Ok(Self {
-            secrets,
-            basic,
-            ca: ca.unwrap_or_default().into(),
-        })
-    }
-
-    /// Says who we are.
-    fn vouch(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
-        let request = request.headers(self.secrets.clone());
-        match self.basic.as_ref().and_then(Secret::user_and_password) {
-            Some((user, password)) => request.basic_auth(user, Some(password)),
-            None => request,
         }
     }
 }

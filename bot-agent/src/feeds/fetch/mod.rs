@@ -11,6 +11,7 @@ mod file;
 mod http;
 mod retry_after;
 mod secret;
+mod trust;
 mod url;
 mod validators;
 
