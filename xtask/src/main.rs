@@ -23,6 +23,7 @@ mod setup;
 mod tally;
 mod test;
 mod toolchain;
+mod unpacked;
 mod vm;
 mod workspace;
 

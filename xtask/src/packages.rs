@@ -54,6 +54,7 @@ pub(crate) const COMPARED: &[Package] = &[
 pub(crate) const TESTING: &[Package] = &[
     package("binutils", "binutils", "binutils", "small boot images"),
     package("xz-utils", "xz", "xz", "kernel modules"),
+    package("libsqlite3-0", "sqlite-libs", "sqlite", "CrowdSec"),
     package("busybox-static", "busybox", "busybox", "boot images"),
     package(
         "qemu-system-x86",

@@ -12,6 +12,7 @@ use crate::packages::{self, COMPARED, DEMO, LINKER, Manager, Package, TESTING, T
 use crate::process;
 use crate::progress::Progress;
 use crate::toolchain::{Search, Toolchain};
+use crate::unpacked;
 use crate::workspace::Workspace;
 
 /// Install what building and testing needs.
@@ -52,7 +53,7 @@ pub(crate) fn prepare(workspace: &Workspace, purpose: Purpose) -> Result<Toolcha
     let mut progress = Progress::new(match purpose {
         Purpose::Build => 3,
         Purpose::Bench | Purpose::Demo => 4,
-        Purpose::Test => 5,
+        Purpose::Test => 6,
     });
     progress.step("eBPF toolchain", || {
         if let Some(found) = Search::new().found {
@@ -100,6 +101,9 @@ pub(crate) fn prepare(workspace: &Workspace, purpose: Purpose) -> Result<Toolcha
     }
     if matches!(purpose, Purpose::Demo | Purpose::Test) {
         progress.step("browser-like TLS client", || Ok(browser_client(workspace)))?;
+    }
+    if purpose == Purpose::Test {
+        progress.step("CrowdSec", || Ok(unpacked::crowdsec(workspace)))?;
     }
     Ok(toolchain)
 }

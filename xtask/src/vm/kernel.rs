@@ -2,7 +2,6 @@
 //!
 //! The newest build of a series is looked up in apt's lists at run time.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -11,6 +10,7 @@ use anyhow::{Context as _, Result, bail};
 use super::Series;
 use crate::packages;
 use crate::process;
+use crate::unpacked;
 use crate::workspace::Workspace;
 
 /// An unpacked kernel package.
@@ -68,36 +68,12 @@ fn newest_first(list: &str, prefix: &str) -> Vec<String> {
 
 fn unpack(workspace: &Workspace, folder: &Path, name: &str) -> Result<PathBuf> {
     let place = folder.join(name);
-    if place.is_dir() {
-        return Ok(place);
-    }
-    let fresh = folder.join(format!("{name}.new"));
-    if fresh.exists() {
-        fs::remove_dir_all(&fresh)?;
-    }
-    fs::create_dir_all(&fresh)?;
-    let mut download = Command::new("apt-get");
-    download
-        .args(["-q", "-o", "APT::Sandbox::User=root", "download", name])
-        .current_dir(&fresh);
-    process::logged(&mut download, &workspace.log("vm-download"))?;
-    let package = only_file(&fresh)?;
-    process::capture(Command::new("dpkg-deb").arg("-x").arg(&package).arg(&fresh))?;
-    fs::remove_file(package)?;
-    // Under its final name only when it is whole.
-    fs::rename(&fresh, &place)?;
+    unpacked::package(workspace, name, &place)?;
     Ok(place)
 }
 
-fn only_file(folder: &Path) -> Result<PathBuf> {
-    let entry = fs::read_dir(folder)?
-        .next()
-        .with_context(|| format!("nothing was downloaded into {}", folder.display()))?;
-    Ok(entry?.path())
-}
-
 fn open(place: &Path) -> Result<Kernel> {
-    let modules = only_file(&place.join("lib/modules"))?;
+    let modules = unpacked::only_file(&place.join("lib/modules"))?;
     let version = modules
         .file_name()
         .and_then(|name| name.to_str())

@@ -1,13 +1,15 @@
 //! The web client: whom it believes, and what it never does by itself.
 
-use std::{fs, path::Path, time::Duration};
+use std::{io::Read as _, path::Path, time::Duration};
 
 use reqwest::{Certificate, Client, Url, redirect::Policy};
 
-use super::{error::Why, url};
+use super::{error::Why, file, url};
 
 /// For a connection to stand, TLS and all.
 const CONNECT: Duration = Duration::from_secs(10);
+/// Longest file of certificates. The system's own has 0.3 MB.
+const LONGEST: u64 = 4 << 20;
 /// How we call ourselves.
 const USER_AGENT: &str = concat!("bot-agent/", env!("CARGO_PKG_VERSION"));
 
@@ -41,7 +43,9 @@ pub(super) fn certificates(path: &Path) -> Result<Vec<Certificate>, Why> {
         path: path.display().to_string(),
         what,
     };
-    let pem = fs::read(path).map_err(|error| wrong(error.to_string()))?;
+    let mut pem = Vec::new();
+    let read = file::open(path).and_then(|file| file.take(LONGEST).read_to_end(&mut pem));
+    read.map_err(|error| wrong(error.to_string()))?;
     let certificates =
         Certificate::from_pem_bundle(&pem).map_err(|error| wrong(innermost(&error)))?;
     if certificates.is_empty() {

@@ -43,7 +43,7 @@ pub(super) async fn fetch(
             let answer = answer.map_err(|error| FetchError::new(url::shown(&http.url), error))?;
             Ok(Fetched::Decisions(answer))
         }
-        other => Ok(other),
+        unchanged @ (Fetched::NotModified | Fetched::Decisions(_)) => Ok(unchanged),
     }
 }
 

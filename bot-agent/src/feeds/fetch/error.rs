@@ -14,7 +14,6 @@ pub struct FetchError {
     /// The file, or the URL as it may be shown.
     pub place: String,
     /// Why.
-    #[source]
     pub why: Why,
     /// How long the server wants to be left alone.
     pub retry_after: Option<Duration>,

@@ -2,13 +2,13 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io::Read as _,
+    io::{self, Read as _},
     os::unix::fs::OpenOptionsExt as _,
     path::{Path, PathBuf},
 };
 
 use super::{
-    Fetched,
+    Fetched, blocking,
     error::{FetchError, Why},
     validators::{Stamp, Validators},
 };
@@ -22,15 +22,12 @@ pub(super) async fn fetch(
     validators: Option<Validators>,
 ) -> Result<Fetched, FetchError> {
     let place = path.display().to_string();
-    // A slow disk must not hold up everything else.
-    let read = move || read(&path, validators.as_ref(), LONGEST);
-    let result = tokio::task::spawn_blocking(read).await;
-    let result = result.unwrap_or_else(|error| Err(Why::Broken(error.to_string())));
+    let result = blocking(move || read(&path, validators.as_ref(), LONGEST)).await;
     result.map_err(|why| FetchError::new(place, why))
 }
 
 fn read(path: &Path, known: Option<&Validators>, longest: u64) -> Result<Fetched, Why> {
-    let mut file = open(path)?;
+    let mut file = open(path).map_err(Why::Io)?;
     let before = stamp(&file)?;
     let validators = Validators::of_file(path, before);
     if known == Some(&validators) {
@@ -50,10 +47,9 @@ fn read(path: &Path, known: Option<&Validators>, longest: u64) -> Result<Fetched
 }
 
 /// Opens a file without waiting for whoever might write into a pipe.
-fn open(path: &Path) -> Result<File, Why> {
+pub(super) fn open(path: &Path) -> io::Result<File> {
     let mut options = OpenOptions::new();
-    options.read(true).custom_flags(libc::O_NONBLOCK);
-    options.open(path).map_err(Why::Io)
+    options.read(true).custom_flags(libc::O_NONBLOCK).open(path)
 }
 
 fn stamp(file: &File) -> Result<Stamp, Why> {
@@ -78,10 +74,10 @@ mod tests {
     }
 
     fn body(fetched: Fetched) -> (Vec<u8>, Validators) {
-        match fetched {
-            Fetched::Body { bytes, validators } => (bytes, validators),
-            other => panic!("{other:?}"),
-        }
+        let Fetched::Body { bytes, validators } = fetched else {
+            panic!("{fetched:?}");
+        };
+        (bytes, validators)
     }
 
     #[test]

@@ -2,11 +2,11 @@
 //!
 //! Secrets go to the origin that is configured and no further.
 
-use std::path::Path;
+use std::{path::Path, sync::Arc, time::Duration};
 
 use jiff::Timestamp;
 use reqwest::{
-    Certificate, Response, StatusCode, Url, Version,
+    Response, StatusCode, Url, Version,
     header::{
         ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, DATE, HeaderMap,
         HeaderName, HeaderValue, LOCATION, RETRY_AFTER, TRANSFER_ENCODING,
@@ -14,10 +14,11 @@ use reqwest::{
 };
 
 use super::{
-    Fetched, client,
+    Fetched, blocking, client,
     error::{FetchError, Why},
     retry_after,
-    secret::{Secret, SecretError},
+    secret::Secret,
+    trust::{Bearer, Trust},
     url,
     validators::Validators,
 };
@@ -25,6 +26,8 @@ use crate::{config::Http, rules::prefix::quoted};
 
 /// Redirects that are followed.
 const REDIRECTS: usize = 3;
+/// Ways to pack a body that can be unpacked later.
+const CODINGS: [&str; 5] = ["", "identity", "gzip", "x-gzip", "zstd"];
 /// Memory that a body gets on its server's word.
 const TRUSTED_LENGTH: u64 = 1 << 20;
 
@@ -51,9 +54,6 @@ pub(super) struct Question {
     pub(super) validators: Option<Validators>,
 }
 
-/// Makes a header field of the secret in `bearer`.
-pub(super) type Bearer = fn(&Secret) -> Option<(HeaderName, HeaderValue)>;
-
 impl Question {
     /// A question about a URL.
     pub(super) fn new(text: &str) -> Result<Self, FetchError> {
@@ -73,13 +73,18 @@ impl Question {
         credentials: Option<&Path>,
     ) -> Result<Fetched, FetchError> {
         let whole = async {
-            let trust = Trust::read(http, bearer, credentials)?;
+            let (of, credentials) = (http.clone(), credentials.map(Path::to_owned));
+            let trust = blocking(move || Trust::read(&of, bearer, credentials.as_deref()));
+            let trust = trust.await?;
             self.follow(http, &trust).await
         };
         let result = tokio::time::timeout(http.timeout, whole).await;
         let result = result.unwrap_or(Err(Failure::from(Why::Timeout(http.timeout))));
         result.map_err(|failure| FetchError {
-            place: url::shown(&http.url),
+            place: match failure.mirror {
+                Some(mirror) => format!("{}, redirected to {mirror}", url::shown(&http.url)),
+                None => url::shown(&http.url),
+            },
             why: failure.why,
             retry_after: failure.retry_after,
         })
@@ -89,115 +94,87 @@ impl Question {
         let mut asked = self.url.clone();
         let mut at_home = true;
         for _ in 0..=REDIRECTS {
-            let conditions = match &self.validators {
-                Some(validators) => validators.conditions(&http.url, &asked),
-                None => HeaderMap::new(),
-            };
-            let conditional = !conditions.is_empty();
-            let mut request = client::new(&asked, &trust.ca)?
-                .get(asked.clone())
-                .headers(self.headers.clone())
-                .headers(conditions);
-            if at_home {
-                request = trust.vouch(request);
-            }
-            let response = request.send().await;
-            let response = response.map_err(|error| client::unreachable(&error))?;
-            match response.status() {
-                StatusCode::OK => {
-                    let validators = Validators::of_answer(&http.url, &asked, response.headers());
-                    let bytes = body(response, http.max_bytes).await?;
-                    return Ok(Fetched::Body { bytes, validators });
-                }
-                StatusCode::NOT_MODIFIED if conditional => return Ok(Fetched::NotModified),
-                StatusCode::NOT_MODIFIED => return Err(Why::Unconditional.into()),
-                StatusCode::MOVED_PERMANENTLY
-                | StatusCode::FOUND
-                | StatusCode::SEE_OTHER
-                | StatusCode::TEMPORARY_REDIRECT
-                | StatusCode::PERMANENT_REDIRECT => {
-                    let next = next(&asked, response.headers())?;
+            let step = self.step(&asked, at_home, http, trust).await;
+            let step = step.map_err(|failure| Failure {
+                mirror: (asked != self.url).then(|| url::shown(asked.as_str())),
+                ..failure
+            });
+            match step? {
+                Step::Fetched(fetched) => return Ok(fetched),
+                Step::Redirect(next) => {
                     at_home &= url::same_origin(&self.url, &next);
                     asked = next;
-                }
-                status => {
-                    return Err(Failure {
-                        why: Why::Status { status },
-                        retry_after: asked_wait(response.headers()),
-                    });
                 }
             }
         }
         Err(Why::Redirects(REDIRECTS).into())
     }
+
+    /// Asks one server. Only `at_home` does it learn who we are.
+    async fn step(
+        &self,
+        asked: &Url,
+        at_home: bool,
+        http: &Http,
+        trust: &Trust,
+    ) -> Result<Step, Failure> {
+        let conditions = match &self.validators {
+            Some(validators) => validators.conditions(&http.url, asked),
+            None => HeaderMap::new(),
+        };
+        let conditional = !conditions.is_empty();
+        let (to, ca) = (asked.clone(), Arc::clone(&trust.ca));
+        let client = blocking(move || client::new(&to, &ca)).await?;
+        let request = client.get(asked.clone());
+        let mut request = request.headers(self.headers.clone()).headers(conditions);
+        if at_home {
+            request = trust.vouch(request);
+        }
+        let response = request.send().await;
+        let response = response.map_err(|error| client::unreachable(&error))?;
+        match response.status() {
+            StatusCode::OK => {
+                let validators = Validators::of_answer(&http.url, asked, response.headers());
+                let bytes = body(response, http.max_bytes).await?;
+                Ok(Step::Fetched(Fetched::Body { bytes, validators }))
+            }
+            StatusCode::NOT_MODIFIED if conditional => Ok(Step::Fetched(Fetched::NotModified)),
+            StatusCode::NOT_MODIFIED => Err(Why::Unconditional.into()),
+            StatusCode::MOVED_PERMANENTLY
+            | StatusCode::FOUND
+            | StatusCode::SEE_OTHER
+            | StatusCode::TEMPORARY_REDIRECT
+            | StatusCode::PERMANENT_REDIRECT => {
+                Ok(Step::Redirect(next(asked, response.headers())?))
+            }
+            status => Err(Failure {
+                retry_after: asked_wait(response.headers()),
+                ..Why::Status { status }.into()
+            }),
+        }
+    }
+}
+
+/// What one server says.
+enum Step {
+    Fetched(Fetched),
+    Redirect(Url),
 }
 
 /// A failure whose place is not said yet.
 struct Failure {
     why: Why,
-    retry_after: Option<std::time::Duration>,
+    /// Where a redirect led, if it is from there.
+    mirror: Option<String>,
+    retry_after: Option<Duration>,
 }
 
 impl From<Why> for Failure {
     fn from(why: Why) -> Self {
         Self {
             why,
+            mirror: None,
             retry_after: None,
-        }
-    }
-}
-
-impl From<SecretError> for Failure {
-    fn from(error: SecretError) -> Self {
-        Why::from(error).into()
-    }
-}
-
-/// Who we are, and whom we believe. Read from files for each fetch, so that they can be replaced.
-struct Trust {
-    secrets: HeaderMap,
-    basic: Option<Secret>,
-    ca: Vec<Certificate>,
-}
-
-impl Trust {
-    fn read(http: &Http, bearer: Bearer, credentials: Option<&Path>) -> Result<Self, Failure> {
-        let mut secrets = HeaderMap::new();
-        for (name, path) in &http.headers {
-            let value = Secret::read(path, credentials)?.header("");
-            let value = value.ok_or_else(|| SecretError::Content(path.clone()))?;
-            let name = HeaderName::try_from(name).map_err(|_| Why::Header(quoted(name)))?;
-            secrets.append(name, value);
-        }
-        if let Some(path) = &http.bearer {
-            let field = bearer(&Secret::read(path, credentials)?);
-            let (name, value) = field.ok_or_else(|| SecretError::Content(path.clone()))?;
-            secrets.insert(name, value);
-        }
-        let basic = match &http.basic {
-            Some(path) => {
-                let secret = Secret::read(path, credentials)?;
-                if secret.user_and_password().is_none() {
-                    return Err(SecretError::NoPassword(path.clone()).into());
-                }
-                Some(secret)
-            }
-            None => None,
-        };
-        let ca = http.ca.as_deref().map(client::certificates).transpose()?;
-        Ok(Self {
-            secrets,
-            basic,
-            ca: ca.unwrap_or_default(),
-        })
-    }
-
-    /// Says who we are.
-    fn vouch(&self, request: reqwest::RequestBuilder) -> reqwest::RequestBuilder {
-        let request = request.headers(self.secrets.clone());
-        match self.basic.as_ref().and_then(Secret::user_and_password) {
-            Some((user, password)) => request.basic_auth(user, Some(password)),
-            None => request,
         }
     }
 }
@@ -218,7 +195,7 @@ fn next(asked: &Url, headers: &HeaderMap) -> Result<Url, Why> {
     Ok(next)
 }
 
-fn asked_wait(headers: &HeaderMap) -> Option<std::time::Duration> {
+fn asked_wait(headers: &HeaderMap) -> Option<Duration> {
     let text = |name: HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
     retry_after::wait(text(RETRY_AFTER)?, text(DATE), Timestamp::now())
 }
@@ -230,10 +207,8 @@ async fn body(mut response: Response, longest: u64) -> Result<Vec<u8>, Why> {
         .get(CONTENT_ENCODING)
         .map(|value| value.to_str().unwrap_or("?"));
     let coding = coding.map(|coding| coding.trim().to_ascii_lowercase());
-    if let Some(coding) = coding {
-        if !["", "identity", "gzip", "x-gzip", "zstd"].contains(&coding.as_str()) {
-            return Err(Why::Encoding(quoted(&coding)));
-        }
+    if let Some(coding) = coding.filter(|coding| !CODINGS.contains(&coding.as_str())) {
+        return Err(Why::Encoding(quoted(&coding)));
     }
     let framed = headers.contains_key(CONTENT_LENGTH) || headers.contains_key(TRANSFER_ENCODING);
     if response.version() <= Version::HTTP_11 && !framed {
@@ -243,8 +218,8 @@ async fn body(mut response: Response, longest: u64) -> Result<Vec<u8>, Why> {
     if announced > longest {
         return Err(Why::TooLong(longest));
     }
-    let mut bytes = Vec::new();
-    bytes.reserve(usize::try_from(announced.min(TRUSTED_LENGTH)).unwrap_or_default());
+    let at_first = usize::try_from(announced.min(TRUSTED_LENGTH)).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(at_first);
     while let Some(chunk) = response.chunk().await.map_err(|error| cut(&error))? {
         if (bytes.len() + chunk.len()) as u64 > longest {
             return Err(Why::TooLong(longest));

@@ -11,6 +11,7 @@ mod file;
 mod http;
 mod retry_after;
 mod secret;
+mod trust;
 mod url;
 mod validators;
 
@@ -172,6 +173,16 @@ impl Fetcher {
             }
         }
     }
+}
+
+/// Does what may wait for a disk where it holds up nothing else.
+async fn blocking<T, E>(work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, E>
+where
+    T: Send + 'static,
+    E: From<Why> + Send + 'static,
+{
+    let result = tokio::task::spawn_blocking(work).await;
+    result.unwrap_or_else(|error| Err(Why::Broken(error.to_string()).into()))
 }
 
 fn broken(error: &JoinError) -> FetchError {

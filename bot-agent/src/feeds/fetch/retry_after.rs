@@ -53,8 +53,14 @@ mod tests {
 
     proptest! {
         #[test]
-        fn any_text_ends_in_an_answer(field: String, date: String) {
-            prop_assert!(seconds(&field, Some(&date)).is_none_or(|wait| wait <= u64::MAX));
+        fn no_text_is_too_much(field: String, date: String) {
+            let wait = seconds(&field, Some(&date));
+            prop_assert!(wait.is_none() || field.trim().parse::<u64>().is_ok());
+        }
+
+        #[test]
+        fn any_number_of_seconds_is_one(number: u64) {
+            prop_assert_eq!(seconds(&number.to_string(), None), Some(number));
         }
     }
 }

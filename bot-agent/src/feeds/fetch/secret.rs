@@ -1,12 +1,14 @@
 //! Secrets: read from files when they are needed, and shown to nobody.
 
 use std::{
-    fmt, fs,
+    fmt,
     io::{self, Read as _},
     path::{Component, Path, PathBuf},
 };
 
 use reqwest::header::HeaderValue;
+
+use super::file;
 
 /// Longest content of a file with a secret.
 const LONGEST: u64 = 16 << 10;
@@ -106,7 +108,7 @@ fn place(path: &Path, credentials: Option<&Path>) -> Result<PathBuf, SecretError
 fn content(path: &Path) -> io::Result<String> {
     let mut text = String::new();
     // One byte more than may be there tells what is too long.
-    fs::File::open(path)?
+    file::open(path)?
         .take(LONGEST + 1)
         .read_to_string(&mut text)?;
     Ok(text)
@@ -114,6 +116,8 @@ fn content(path: &Path) -> io::Result<String> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
 
     fn read(content: &[u8]) -> Result<Secret, SecretError> {
