@@ -65,7 +65,7 @@ enum Command {
         other: String,
     },
     /// Read a file or an address as a feed, and say what would be in and what thrown out
-    Test(test::Args),
+    Test(Box<test::Args>),
     /// Formats that feeds may have
     Formats,
 }

@@ -129,7 +129,7 @@ const CROWDSEC_EVERY: Duration = Duration::from_secs(10);
 /// Longest body, unless configured.
 const MAX_BYTES: u64 = 256 << 20;
 /// For a whole answer, unless configured.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// All feeds, in the order of the files.
 pub(super) fn feeds(layers: &Layers, lists: &[List]) -> Result<Vec<Feed>, ConfigError> {

@@ -1,6 +1,6 @@
 //! Feeds and policies as TOML. Files with secrets are named; what is in them is never read here.
 
-use std::time::Duration;
+use std::{path::Path, time::Duration};
 
 use toml::Value;
 
@@ -18,7 +18,7 @@ pub(super) fn tier(tier: Option<Score>) -> Value {
 pub(super) fn feed_values(feed: &Feed) -> Values {
     let mut values = vec![("name", Value::from(feed.name.as_str()))];
     match &feed.source {
-        FeedSource::File(file) => values.push(("file", text(file.display()))),
+        FeedSource::File(file) => values.push(("file", text(file))),
         FeedSource::Http(http) => of_http("url", http, &mut values),
         FeedSource::CrowdSec(http) => of_http("crowdsec", http, &mut values),
     }
@@ -78,7 +78,7 @@ fn of_http(key: &'static str, http: &Http, values: &mut Values) {
     values.push((key, Value::from(http.url.as_str())));
     if !http.headers.is_empty() {
         let headers = http.headers.iter();
-        let headers = headers.map(|(name, file)| (name.clone(), text(file.display())));
+        let headers = headers.map(|(name, file)| (name.clone(), text(file)));
         values.push(("headers", Value::Table(headers.collect())));
     }
     let files = [
@@ -87,7 +87,7 @@ fn of_http(key: &'static str, http: &Http, values: &mut Values) {
         ("ca", &http.ca),
     ];
     for (key, file) in files {
-        values.extend(file.as_ref().map(|file| (key, text(file.display()))));
+        values.extend(file.as_ref().map(|file| (key, text(file))));
     }
     values.push(("timeout", time(http.timeout)));
     let most = i64::try_from(http.max_bytes).unwrap_or(i64::MAX);
@@ -98,6 +98,6 @@ fn time(time: Duration) -> Value {
     Value::from(duration::format(time))
 }
 
-fn text(text: impl ToString) -> Value {
-    Value::from(text.to_string())
+fn text(path: &Path) -> Value {
+    Value::from(path.display().to_string())
 }

@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// How long a feed's update is watched.
-const WINDOW: Duration = Duration::from_secs(120);
+const WINDOW: Duration = Duration::from_mins(2);
 /// Sources that are named.
 const NAMED: usize = 10;
 

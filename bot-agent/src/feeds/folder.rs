@@ -100,8 +100,8 @@ impl Folder {
     }
 
     /// A snapshot, and what was written with it; nothing: there is none.
-    pub fn load(&self, shelf: Shelf) -> Result<Option<(Snapshot, Value)>, FolderError> {
-        let path = self.path.join(shelf.file());
+    pub fn load(&self, from: Shelf) -> Result<Option<(Snapshot, Value)>, FolderError> {
+        let path = self.path.join(from.file());
         let file = match File::open(&path) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),

@@ -158,6 +158,13 @@ mod tests {
         let allow = list(1, &entries);
         let guard = List::new(ListId(1), "a".into(), ListKind::Popular, allow.entries());
         assert_eq!(differences(std::slice::from_ref(&allow), &[guard], 9), None);
-        assert_eq!(differences(&[allow.clone()], &[allow], 9), Some(Vec::new()));
+        assert_eq!(
+            differences(
+                std::slice::from_ref(&allow),
+                std::slice::from_ref(&allow),
+                9
+            ),
+            Some(Vec::new())
+        );
     }
 }

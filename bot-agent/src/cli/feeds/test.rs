@@ -35,7 +35,7 @@ use crate::{
 /// Longest content.
 const LONGEST: u64 = 1 << 30;
 /// For a whole answer of a web server.
-const TIMEOUT: Duration = Duration::from_secs(60);
+const TIMEOUT: Duration = Duration::from_mins(1);
 /// Percent of unreadable lines from which on a content is refused, as in the configuration.
 const BAD_LINES: u8 = 5;
 

@@ -21,7 +21,7 @@ impl Daemon {
     pub(in crate::daemon) fn fetch_due(&mut self) {
         let now = host::now();
         let feeds = &mut self.feeds;
-        for (name, feed) in &mut feeds.feeds {
+        for (name, feed) in &mut feeds.all {
             let waits = feed.digesting || feeds.fetcher.is_running(name);
             if waits || feed.notes.paused || !feed.schedule.is_due(since_boot(now)) {
                 continue;
@@ -56,32 +56,32 @@ impl Daemon {
 
     fn not_fetched(&mut self, name: &str, error: &FetchError) {
         let now = host::now();
-        let Some(feed) = self.feeds.feeds.get_mut(name) else {
+        let Some(feed) = self.feeds.all.get_mut(name) else {
             return;
         };
         feed.schedule
             .failed(since_boot(now), error.retry_after, random());
-        self.feed_fails(name, error.to_string());
+        self.feed_fails(name, &error.to_string());
     }
 
     fn not_modified(&mut self, name: &str) {
         let now = host::now();
-        let Some(feed) = self.feeds.feeds.get_mut(name) else {
+        let Some(feed) = self.feeds.all.get_mut(name) else {
             return;
         };
         feed.schedule.succeeded(since_boot(now), random());
         // A file that was refused is still the same file.
         if feed.is_file() {
             let said = feed.error.clone();
-            return self.feed_done(name, said.map_or(Ok("not changed".to_owned()), Err));
+            return self.feed_done(name, said.as_deref().map_or(Ok("not changed"), Err));
         }
         feed.notes.checked = Some(now.wall);
         self.feed_is_well(name);
-        self.feed_done(name, Ok("not changed".to_owned()));
+        self.feed_done(name, Ok("not changed"));
     }
 
     fn begin_digest(&mut self, name: &str, bytes: Vec<u8>, validators: Validators) {
-        let Some(feed) = self.feeds.feeds.get_mut(name) else {
+        let Some(feed) = self.feeds.all.get_mut(name) else {
             return;
         };
         if feed.is_file() {
@@ -107,17 +107,17 @@ impl Daemon {
     /// The content is none that can be used; what was in force stays.
     fn refuse(&mut self, name: &str, why: &str) {
         let now = host::now();
-        let Some(feed) = self.feeds.feeds.get_mut(name) else {
+        let Some(feed) = self.feeds.all.get_mut(name) else {
             return;
         };
         feed.digesting = false;
         feed.schedule.failed(since_boot(now), None, random());
-        self.feed_fails(name, format!("the content is refused: {why}"));
+        self.feed_fails(name, &format!("the content is refused: {why}"));
     }
 
     fn decided(&mut self, name: &str, answer: &Answer) {
         let now = host::now();
-        let Some(feed) = self.feeds.feeds.get_mut(name) else {
+        let Some(feed) = self.feeds.all.get_mut(name) else {
             return;
         };
         feed.schedule.succeeded(since_boot(now), random());
@@ -131,7 +131,7 @@ impl Daemon {
     /// Decisions end by themselves.
     pub(in crate::daemon) fn expire_feeds(&mut self) {
         let now = host::now();
-        let ended = self.feeds.feeds.iter_mut();
+        let ended = self.feeds.all.iter_mut();
         let ended = ended.filter_map(|(name, feed)| {
             let ended = feed.decisions.expire(now);
             ended.then(|| name.clone())

@@ -25,25 +25,25 @@ impl Daemon {
     /// network protects as before. The lists are for the caller to put into force.
     pub(in crate::daemon) fn follow_feeds(&mut self, config: &Config) {
         let now = host::now();
-        let gone: Vec<String> = self.feeds.feeds.keys().cloned().collect();
+        let gone: Vec<String> = self.feeds.all.keys().cloned().collect();
         let wanted = |name: &String| config.feeds.iter().any(|feed| feed.name == *name);
         for name in gone.into_iter().filter(|name| !wanted(name)) {
             self.feeds.fetcher.stop(&name);
-            self.feeds.feeds.remove(&name);
+            self.feeds.all.remove(&name);
             self.feed_is_well(&name);
             self.feed_gone(&name);
         }
         for configured in &config.feeds {
             let name = &configured.name;
-            match self.feeds.feeds.get_mut(name) {
+            match self.feeds.all.get_mut(name) {
                 Some(feed) if feed.config == *configured => {}
                 Some(feed) if place(&feed.config) == place(configured) => {
                     feed.follow(configured, now);
                 }
                 Some(_) | None => {
                     self.feeds.fetcher.stop(name);
-                    let (feed, trouble) = self.feeds.from_disk(configured, now);
-                    self.feeds.feeds.insert(name.clone(), feed);
+                    let (feed, trouble) = self.feeds.load(configured, now);
+                    self.feeds.all.insert(name.clone(), feed);
                     self.trouble(&format!("storing feed {name}"), trouble);
                 }
             }
@@ -53,7 +53,7 @@ impl Daemon {
 
 impl super::Feeds {
     /// A feed with what the disk has of it, and what is wrong there.
-    fn from_disk(&self, configured: &Configured, now: Now) -> (Feed, Option<String>) {
+    fn load(&self, configured: &Configured, now: Now) -> (Feed, Option<String>) {
         let mut feed = Feed::new(configured.clone(), now, random());
         let name = &configured.name;
         let folder = match Folder::open(&self.state_dir, name) {

@@ -45,7 +45,7 @@ pub(super) const PERIOD: Duration = Duration::from_millis(250);
 /// All feeds.
 pub(super) struct Feeds {
     state_dir: PathBuf,
-    feeds: BTreeMap<String, Feed>,
+    all: BTreeMap<String, Feed>,
     fetcher: Fetcher,
     digests: JoinSet<(String, Result<Box<Digest>, String>)>,
     refreshes: Vec<Refresh>,
@@ -70,7 +70,7 @@ impl Feeds {
     pub(super) fn new(state_dir: &Path, credentials: Option<&Path>) -> Self {
         Self {
             state_dir: state_dir.to_owned(),
-            feeds: BTreeMap::new(),
+            all: BTreeMap::new(),
             fetcher: Fetcher::new(credentials),
             digests: JoinSet::new(),
             refreshes: Vec::new(),
@@ -98,7 +98,7 @@ impl Feeds {
         tracing::error!("understanding a feed broke: {error}; this is a bug of the agent");
         // Which one it was is not said. None is digested any more once this set is empty.
         if self.digests.is_empty() {
-            for feed in self.feeds.values_mut() {
+            for feed in self.all.values_mut() {
                 feed.digesting = false;
             }
         }
@@ -116,7 +116,7 @@ impl Feeds {
 
     /// The prefixes that a feed names, whatever it is good for.
     pub(super) fn prefixes(&self, name: &str, database: Option<&Database>) -> Vec<Prefix> {
-        let feed = self.feeds.get(name);
+        let feed = self.all.get(name);
         let told = feed.and_then(|feed| Some((feed, feed.content.as_ref()?)));
         let told = told
             .into_iter()
@@ -128,7 +128,7 @@ impl Feeds {
     /// What all feeds say; `changed` has this content in place of its own.
     fn told<'a>(&'a self, changed: Option<(&str, &'a Content)>) -> Vec<Told<'a>> {
         let mut told: Vec<Told<'_>> = Vec::new();
-        for (name, feed) in &self.feeds {
+        for (name, feed) in &self.all {
             let content = match changed {
                 Some((other, content)) if other == name => Some(content),
                 Some(_) | None => feed.content.as_ref(),

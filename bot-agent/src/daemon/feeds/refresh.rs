@@ -25,12 +25,12 @@ pub(super) struct Refresh {
 
 impl Daemon {
     /// Fetches feeds now, and answers when all of them are through.
-    pub(super) fn refresh(&mut self, name: Option<String>, reply: oneshot::Sender<Answer>) {
+    pub(super) fn refresh(&mut self, name: Option<&str>, reply: oneshot::Sender<Answer>) {
         let now = host::now();
         let mut missing = BTreeSet::new();
         let mut paused = Vec::new();
-        for (other, feed) in &mut self.feeds.feeds {
-            if name.as_ref().is_some_and(|name| name != other) {
+        for (other, feed) in &mut self.feeds.all {
+            if name.is_some_and(|name| name != other) {
                 continue;
             }
             if feed.notes.paused {
@@ -57,11 +57,11 @@ impl Daemon {
     }
 
     /// A feed is through, well or badly.
-    pub(super) fn feed_done(&mut self, name: &str, said: Result<String, String>) {
+    pub(super) fn feed_done(&mut self, name: &str, said: Result<&str, &str>) {
         for refresh in &mut self.feeds.refreshes {
             if refresh.missing.remove(name) {
                 refresh.failed |= said.is_err();
-                let (Ok(text) | Err(text)) = &said;
+                let (Ok(text) | Err(text)) = said;
                 refresh.lines.push(format!("{name}: {text}"));
             }
         }
@@ -70,7 +70,7 @@ impl Daemon {
 
     /// Nobody is answered about a feed that is gone.
     pub(super) fn feed_gone(&mut self, name: &str) {
-        self.feed_done(name, Err("not configured any more".to_owned()));
+        self.feed_done(name, Err("not configured any more"));
     }
 
     fn answer_refreshes(&mut self) {
@@ -91,12 +91,15 @@ impl Daemon {
     }
 
     /// The feed brought nothing that can be used; what was in force stays.
-    pub(super) fn feed_fails(&mut self, name: &str, why: String) {
-        let Some(feed) = self.feeds.feeds.get_mut(name) else {
+    pub(super) fn feed_fails(&mut self, name: &str, why: &str) {
+        let Some(feed) = self.feeds.all.get_mut(name) else {
             return;
         };
-        let entries = feed.content.as_ref().map_or(0, |content| content.len());
-        feed.error = Some(why.clone());
+        let entries = feed
+            .content
+            .as_ref()
+            .map_or(0, super::content::Content::len);
+        feed.error = Some(why.to_owned());
         let stays = match entries {
             0 => "none of its entries is in force".to_owned(),
             1 => "its entry stays in force".to_owned(),
@@ -113,7 +116,7 @@ impl Daemon {
     }
 
     pub(super) fn feed_is_well(&mut self, name: &str) {
-        if let Some(feed) = self.feeds.feeds.get_mut(name) {
+        if let Some(feed) = self.feeds.all.get_mut(name) {
             feed.error = None;
         }
         self.trouble(&format!("feed {name}"), None);
@@ -123,7 +126,7 @@ impl Daemon {
     pub(super) fn tell_stale(&mut self) {
         let now = host::now().wall;
         let missed = self.config.rails.stale_after;
-        let feeds = self.feeds.feeds.iter();
+        let feeds = self.feeds.all.iter();
         let stale: Vec<(String, bool)> = feeds
             .map(|(name, feed)| (name.clone(), feed.is_stale(missed, now)))
             .collect();
@@ -140,7 +143,7 @@ impl Daemon {
     }
 
     fn staleness(&self, name: &str) -> String {
-        let feed = self.feeds.feeds.get(name);
+        let feed = self.feeds.all.get(name);
         let since = feed.and_then(|feed| feed.made().or(feed.fetched()));
         let since = since.map(|since| format!("{since:.0}")).unwrap_or_default();
         format!(

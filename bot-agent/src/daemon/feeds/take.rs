@@ -18,7 +18,7 @@ use crate::{
     daemon::{Daemon, fronts},
     event::{Body, FeedChange, FeedWhat},
     feeds::{
-        folder::{FolderError, Staged},
+        folder::{Folder, FolderError, Staged},
         rail::Rail,
         rails::{Hold, Verdict, newly_dropped},
         reputation::{self, Evidence, evidence},
@@ -36,7 +36,7 @@ impl Daemon {
     /// Takes an update, or holds it.
     pub(super) fn take_update(&mut self, name: &str, digest: Digest) {
         let now = host::now();
-        let Some(feed) = self.feeds.feeds.get_mut(name) else {
+        let Some(feed) = self.feeds.all.get_mut(name) else {
             return;
         };
         feed.digesting = false;
@@ -58,29 +58,29 @@ impl Daemon {
             Verdict::Take => self.objection_of_known_good(name, &lists, now),
         };
         if let Some(hold) = hold {
-            let held = Held {
+            let waits = Held {
                 why: hold.of_feed(name).to_string(),
                 snapshot,
                 since: now.wall,
                 about,
             };
-            if let Some(feed) = self.feeds.feeds.get_mut(name) {
+            if let Some(feed) = self.feeds.all.get_mut(name) {
                 feed.seen = Some(validators);
             }
-            return self.hold(name, held, staged);
+            return self.hold(name, waits, staged);
         }
         if let Err(failure) = self.put_lists(lists, now) {
             // It is fetched again: then it may fit.
-            return self.feed_fails(name, format!("the update is not in force: {failure}"));
+            return self.feed_fails(name, &format!("the update is not in force: {failure}"));
         }
         let stored = match (
-            self.feeds.feeds.get(name).and_then(|it| it.folder.as_ref()),
+            self.feeds.all.get(name).and_then(|it| it.folder.as_ref()),
             staged,
         ) {
             (Some(folder), Some(staged)) => folder.promote(staged),
             _ => Ok(()),
         };
-        if let Some(feed) = self.feeds.feeds.get_mut(name) {
+        if let Some(feed) = self.feeds.all.get_mut(name) {
             feed.seen = Some(validators.clone());
             feed.notes.validators = Some(validators);
         }
@@ -92,7 +92,7 @@ impl Daemon {
         let now = host::now();
         let Some(held) = self
             .feeds
-            .feeds
+            .all
             .get_mut(name)
             .and_then(|feed| feed.held.take())
         else {
@@ -103,14 +103,14 @@ impl Daemon {
         let content = Content::Entries(Arc::clone(&held.snapshot));
         let lists = self.lists_with(Some((name, &content)), now);
         if let Err(failure) = self.put_lists(lists, now) {
-            if let Some(feed) = self.feeds.feeds.get_mut(name) {
+            if let Some(feed) = self.feeds.all.get_mut(name) {
                 feed.held = Some(held);
             }
             return Err(failure);
         }
-        let folder = self.feeds.feeds.get(name).and_then(|it| it.folder.as_ref());
-        let stored = folder.map_or(Ok(()), |folder| folder.accept());
-        if let Some(feed) = self.feeds.feeds.get_mut(name) {
+        let folder = self.feeds.all.get(name).and_then(|it| it.folder.as_ref());
+        let stored = folder.map_or(Ok(()), Folder::accept);
+        if let Some(feed) = self.feeds.all.get_mut(name) {
             feed.notes.validators.clone_from(&feed.seen);
         }
         self.is_in_force(name, content, held.about, stored, now);
@@ -120,7 +120,7 @@ impl Daemon {
     /// The decisions of a feed have changed.
     pub(super) fn take_decisions(&mut self, name: &str) {
         let now = host::now();
-        let Some(feed) = self.feeds.feeds.get_mut(name) else {
+        let Some(feed) = self.feeds.all.get_mut(name) else {
             return;
         };
         let decisions = feed.decisions.entries(now);
@@ -133,23 +133,23 @@ impl Daemon {
                 .all(|(old, new)| (old.0, old.1) == (new.0, new.1));
         if same && feed.content.is_some() {
             self.feed_is_well(name);
-            return self.feed_done(name, Ok("not changed".to_owned()));
+            return self.feed_done(name, Ok("not changed"));
         }
         let content = Content::of_decisions(&feed.config, &feed.decisions, now);
         let before = feed.content.as_ref().map_or(0, Content::len);
         let lists = self.lists_with(Some((name, &content)), now);
         if let Some(hold) = self.objection_of_known_good(name, &lists, now) {
-            return self.feed_fails(name, format!("decisions are not in force: {hold}"));
+            return self.feed_fails(name, &format!("decisions are not in force: {hold}"));
         }
         if let Err(failure) = self.put_lists(lists, now) {
-            return self.feed_fails(name, format!("decisions are not in force: {failure}"));
+            return self.feed_fails(name, &format!("decisions are not in force: {failure}"));
         }
         let about = About {
             added: content.len().saturating_sub(before),
             removed: before.saturating_sub(content.len()),
             ..self.about(name)
         };
-        if let Some(feed) = self.feeds.feeds.get_mut(name) {
+        if let Some(feed) = self.feeds.all.get_mut(name) {
             feed.notes.decisions = decisions;
         }
         self.is_in_force(name, content, about, Ok(()), now);
@@ -163,7 +163,7 @@ impl Daemon {
     ) -> Result<String, Failure> {
         use crate::feeds::folder::Shelf;
         let now = host::now();
-        let folder = self.feeds.feeds.get(name).and_then(|it| it.folder.clone());
+        let folder = self.feeds.all.get(name).and_then(|it| it.folder.clone());
         let Some(folder) = folder else {
             return Err(super::verbs::invalid(format!(
                 "nothing of {name} is kept on disk"
@@ -180,7 +180,7 @@ impl Daemon {
         let stored = folder.roll_back();
         let trouble = stored.err().map(|error| format!("{name}: {error}"));
         self.trouble(&format!("storing feed {name}"), trouble);
-        let Some(feed) = self.feeds.feeds.get_mut(name) else {
+        let Some(feed) = self.feeds.all.get_mut(name) else {
             return Ok(String::new());
         };
         feed.previous = feed.content.as_ref().and_then(|before| {
@@ -240,7 +240,7 @@ impl Daemon {
             return;
         }
         self.feeds.made_ns = Some(now.boot_ns);
-        for feed in self.feeds.feeds.values_mut() {
+        for feed in self.feeds.all.values_mut() {
             feed.expire(now);
         }
         let verified = self.verified(now);
@@ -259,7 +259,7 @@ impl Daemon {
 
     /// Why sources known to be good speak against lists; nothing: they do not.
     fn objection_of_known_good(&self, name: &str, lists: &[List], now: Now) -> Option<Hold> {
-        let feed = self.feeds.feeds.get(name)?;
+        let feed = self.feeds.all.get(name)?;
         if feed.config.loosen.contains(&Rail::KnownGood) {
             return None;
         }
@@ -275,7 +275,7 @@ impl Daemon {
     }
 
     fn hold(&mut self, name: &str, held: Held, staged: Option<Staged>) {
-        let Some(feed) = self.feeds.feeds.get_mut(name) else {
+        let Some(feed) = self.feeds.all.get_mut(name) else {
             return;
         };
         let stored = match (&feed.folder, staged) {
@@ -292,8 +292,8 @@ impl Daemon {
             .map(|error| format!("{name}: {error}"))
             .or(noted);
         self.trouble(&format!("storing feed {name}"), trouble);
-        self.tell_feed(name, FeedWhat::Held, message.clone());
-        self.feed_done(name, Err(message));
+        self.feed_done(name, Err(&message));
+        self.tell_feed(name, FeedWhat::Held, message);
     }
 
     /// What is to be remembered and told when a content is in the table.
@@ -305,7 +305,7 @@ impl Daemon {
         stored: Result<(), FolderError>,
         now: Now,
     ) {
-        let Some(feed) = self.feeds.feeds.get_mut(name) else {
+        let Some(feed) = self.feeds.all.get_mut(name) else {
             return;
         };
         let changed = about.added > 0 || about.removed > 0 || feed.content.is_none();
@@ -330,12 +330,12 @@ impl Daemon {
             self.watchdog_sees(name, now);
             self.tell_feed(name, FeedWhat::Updated, message.clone());
         }
-        self.feed_done(name, Ok(message));
+        self.feed_done(name, Ok(&message));
     }
 
     /// What is in force of a feed, in words.
     pub(super) fn in_force(&self, name: &str) -> String {
-        let Some(feed) = self.feeds.feeds.get(name) else {
+        let Some(feed) = self.feeds.all.get(name) else {
             return String::new();
         };
         let entries = feed.content.as_ref().map_or(0, Content::len);
@@ -349,7 +349,7 @@ impl Daemon {
     }
 
     fn about(&self, name: &str) -> About {
-        let feed = self.feeds.feeds.get(name);
+        let feed = self.feeds.all.get(name);
         feed.map(|feed| feed.notes.about.clone())
             .unwrap_or_default()
     }
@@ -358,7 +358,7 @@ impl Daemon {
         let about = self.about(name);
         let entries = self
             .feeds
-            .feeds
+            .all
             .get(name)
             .and_then(|feed| feed.content.as_ref());
         self.emit(Body::Feed(FeedChange {

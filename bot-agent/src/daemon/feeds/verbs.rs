@@ -19,7 +19,7 @@ impl Daemon {
     pub(in crate::daemon) fn feeds_call(&mut self, asked: Asked, reply: oneshot::Sender<Answer>) {
         let Asked { verb, name, other } = asked;
         let answer = match self.known(name.as_deref(), verb) {
-            Ok(()) if verb == Verb::Refresh => return self.refresh(name, reply),
+            Ok(()) if verb == Verb::Refresh => return self.refresh(name.as_deref(), reply),
             Ok(()) => self.feeds_answer(verb, name.as_deref(), other.as_deref()),
             Err(failure) => Err(failure),
         };
@@ -61,10 +61,10 @@ impl Daemon {
                 Err(invalid("name a feed".to_owned()))
             };
         };
-        if self.feeds.feeds.contains_key(name) {
+        if self.feeds.all.contains_key(name) {
             return Ok(());
         }
-        let names: Vec<&str> = self.feeds.feeds.keys().map(String::as_str).collect();
+        let names: Vec<&str> = self.feeds.all.keys().map(String::as_str).collect();
         let there_are = match names.as_slice() {
             [] => "none is configured".to_owned(),
             names => format!("there are {}", names.join(", ")),
@@ -73,7 +73,7 @@ impl Daemon {
     }
 
     fn pause(&mut self, name: &str, paused: bool) -> Result<String, Failure> {
-        let Some(feed) = self.feeds.feeds.get_mut(name) else {
+        let Some(feed) = self.feeds.all.get_mut(name) else {
             return Ok(String::new());
         };
         let (change, message) = if paused {
@@ -102,7 +102,7 @@ impl Daemon {
 
     fn overlap(&self, one: &str, other: &str) -> Result<OverlapView, Failure> {
         let snapshot = |name: &str| {
-            let feed = self.feeds.feeds.get(name);
+            let feed = self.feeds.all.get(name);
             let content = feed.and_then(|feed| feed.content.as_ref());
             let snapshot = content.and_then(Content::snapshot);
             snapshot.ok_or_else(|| invalid(format!("{name} has no entries that could be compared")))

@@ -27,7 +27,7 @@ impl Daemon {
         let hits = self.filter.list_hits();
         let hits = hits.map_err(|error| super::verbs::failed(error.to_string()))?;
         let enforced = self.filter.enforced();
-        let feeds = self.feeds.feeds.iter();
+        let feeds = self.feeds.all.iter();
         let feeds = feeds.filter(|(other, _)| name.is_none_or(|name| name == other.as_str()));
         Ok(feeds
             .map(|(_, feed)| self.feed_view(feed, &hits, enforced, now))
@@ -38,7 +38,7 @@ impl Daemon {
     pub(in crate::daemon) fn feed_notes(&self) -> Vec<String> {
         let now = host::now().wall;
         let missed = self.config.rails.stale_after;
-        let feeds = self.feeds.feeds.iter();
+        let feeds = self.feeds.all.iter();
         feeds
             .filter_map(|(name, feed)| match &feed.held {
                 Some(held) => Some(format!("feed {name}: {}", held.why)),

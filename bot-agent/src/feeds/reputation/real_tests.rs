@@ -16,7 +16,7 @@ use crate::{
         entry::{Entry, Parsed},
         rails::{Limits, MAX_CHANGE, Screen, Size, Verdict, judge, screen},
     },
-    policy::{List, ListId, ListKind},
+    policy::{List, ListId, ListKind, Score},
     real_data,
     rules::prefix::Prefix,
 };

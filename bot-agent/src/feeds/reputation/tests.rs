@@ -305,7 +305,7 @@ fn a_score_is_explained_in_parts() {
     );
     assert_eq!(
         (evidence.score.get(), evidence.tier),
-        (64, Some("throttle"))
+        (64, Some("throttle".to_owned()))
     );
     assert_eq!(evidence.parts[0].age, 86_400);
     let json = serde_json::to_value(&evidence.parts[1]).unwrap();

@@ -10,6 +10,7 @@ use crate::{
     asn::Database,
     config::{FeedSource, Role},
     feeds::entry::{Entry, Parsed},
+    policy::Score,
     rules::rule::Scope,
 };
 
