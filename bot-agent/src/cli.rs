@@ -21,6 +21,7 @@ mod logs;
 mod man;
 mod mode;
 mod offline;
+mod only;
 mod parts;
 mod pcap;
 mod put;
@@ -104,6 +105,7 @@ enum Command {
     Check(check::Args),
     Asn(asn::Args),
     Logs(logs::Args),
+    Only(only::Args),
     Mode(mode::Args),
     Confirm(confirm::Args),
     Bypass(bypass::Args),
@@ -139,6 +141,7 @@ impl Cli {
             Command::Check(args) => check::run(args, global, out),
             Command::Asn(args) => asn::run(args, global, out),
             Command::Logs(args) => logs::run(args, global, out),
+            Command::Only(args) => only::run(args, global, out),
             Command::Mode(args) => mode::run(args, global, out),
             Command::Confirm(args) => confirm::run(args, global, out),
             Command::Bypass(args) => bypass::run(args, global, out),

@@ -4,34 +4,53 @@
 use crate::{
     abi::{
         counter::Outcome,
-        ports::PortWord,
+        ports::{Groups, PortWord},
         settings::Mode,
-        verdict::{Action, Flags, MAX_CHAIN, Scope, Verdict, VerdictId},
+        verdict::{Action, Flags, MAX_CHAIN, MAX_FORKS, Scope, Verdict, VerdictId},
     },
     packet::{Packet, Transport, protocol},
 };
 
-/// Follows `then` past expired verdicts, at most [`MAX_CHAIN`] of them. Ids that `table` does not
-/// know, and longer chains, are no rule at all (fail open). `clock` (`CLOCK_BOOTTIME` ns) is asked
-/// only where a deadline stands.
+/// The verdict that applies: follows `otherwise` past verdicts about other ports, and `then` past
+/// expired ones, as far as a policy goes ([`MAX_FORKS`] and [`MAX_CHAIN`] together). Ids that `table`
+/// does not know, and longer ways, are no rule at all (fail open).
+///
+/// `groups` are those of the packet's port, see [`groups_of`]; they and `clock` (`CLOCK_BOOTTIME` ns)
+/// are asked only where a verdict needs them.
 #[inline(always)]
 pub fn in_force(
     first: VerdictId,
     table: impl Fn(VerdictId) -> Option<Verdict>,
+    groups: impl Fn() -> Groups,
     clock: impl Fn() -> u64,
 ) -> (VerdictId, Verdict) {
     let mut id = first;
-    for _ in 0..MAX_CHAIN {
+    for _ in 0..MAX_FORKS + MAX_CHAIN {
         if id == VerdictId::NONE {
             break;
         }
         let Some(verdict) = table(id) else { break };
-        if verdict.expires == 0 || !verdict.expired(clock()) {
+        if !verdict.ports.is_none() && !groups().has_all(verdict.ports) {
+            id = verdict.otherwise;
+        } else if verdict.expires == 0 || !verdict.expired(clock()) {
             return (id, verdict);
+        } else {
+            id = verdict.then;
         }
-        id = verdict.then;
     }
     (VerdictId::NONE, Verdict::PASS)
+}
+
+/// The groups of the port that `packet` is for, by what `ports` says about a port. Packets without a
+/// readable TCP or UDP port, later fragments among them, are for no group.
+#[inline(always)]
+pub fn groups_of(packet: &Packet, ports: impl FnOnce(u16) -> Groups) -> Groups {
+    match packet.transport() {
+        Transport::Tcp | Transport::Udp => ports(packet.dport),
+        Transport::Unreadable | Transport::Icmp | Transport::LaterFragment | Transport::Other => {
+            Groups::NONE
+        }
+    }
 }
 
 /// What becomes of `packet` under a verdict in force. `ports` answers for a destination port and

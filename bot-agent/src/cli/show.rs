@@ -9,6 +9,7 @@
 mod changes;
 mod entries;
 mod networks;
+mod only;
 mod state;
 mod table;
 
@@ -20,6 +21,7 @@ pub(super) use self::{
     changes::{changed, imported, preview, taken},
     entries::{entry_raw, entry_row, entry_table, left_out},
     networks::{address, address_raw, database, file, network, network_raw},
+    only::{only, only_raw},
     state::{check, effect_word, event_raw, interface, status, status_raw},
     table::{Table, rule_row, rule_table, summary, summary_raw},
 };
@@ -319,6 +321,7 @@ mod tests {
             }),
             table: None,
             lists: Vec::new(),
+            onlys: Vec::new(),
             asn: None,
             counters: BTreeMap::new(),
             ports: None,

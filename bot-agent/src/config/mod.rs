@@ -8,6 +8,7 @@ mod feeds;
 mod keys;
 mod layers;
 mod lists;
+mod only;
 mod raw;
 mod resolve;
 mod show;
@@ -31,7 +32,10 @@ pub use self::{
     raw::{LogFormat, LogLevel, Start, XdpMode},
     show::show,
 };
-use crate::rules::{prefix::Prefix, rule::Draft};
+use crate::{
+    policy::Only,
+    rules::{prefix::Prefix, rule::Draft},
+};
 
 /// The commented example, which says every key with its default. Also `config default`.
 pub const EXAMPLE: &str = include_str!("../../../packaging/bot-agent.toml");
@@ -73,6 +77,8 @@ pub struct Config {
     pub rules: Vec<Draft>,
     /// The `[[list]]`s.
     pub lists: Vec<List>,
+    /// The `[[only]]`s: ports that are for the addresses of some lists.
+    pub onlys: Vec<Only>,
 }
 
 /// `[agent]`

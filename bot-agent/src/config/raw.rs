@@ -37,6 +37,7 @@ table!(Raw {
     debug: Debug,
     rule: Vec<Spanned<Rule>>,
     list: Vec<Spanned<List>>,
+    only: Vec<Spanned<Only>>,
 });
 
 table!(Agent {
@@ -131,6 +132,15 @@ pub(super) struct List {
     pub(super) action: Spanned<ListAction>,
     #[serde(default)]
     pub(super) scope: Field<Scope>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Only {
+    pub(super) ports: Spanned<Vec<u16>>,
+    pub(super) from: Spanned<Vec<Spanned<String>>>,
+    #[serde(default)]
+    pub(super) monitor: Field<bool>,
 }
 
 /// What happens to sources that a list names.

@@ -7,7 +7,7 @@ use super::{
     error::ConfigError,
     keys::{Keys, wrong},
     layers::{Layers, Places},
-    lists,
+    lists, only,
     raw::{LogFormat, LogLevel, Start, XdpMode},
     standing,
 };
@@ -67,6 +67,7 @@ pub(super) fn defaults() -> Config {
         kernel_log: false,
         rules: Vec::new(),
         lists: Vec::new(),
+        onlys: Vec::new(),
     }
 }
 
@@ -100,6 +101,8 @@ pub(super) fn resolve(layers: &Layers) -> Result<(Config, Places), ConfigError> 
     );
     config.rules = standing::rules(layers, !config.asn_databases.is_empty())?;
     config.lists = lists::lists(layers)?;
+    let names = config.lists.iter().map(|list| list.name.as_str());
+    config.onlys = only::onlys(layers, &names.collect())?;
     Ok((config, keys.places))
 }
 

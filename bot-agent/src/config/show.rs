@@ -6,12 +6,15 @@ use serde::Serialize;
 use toml::Value;
 
 use super::{Config, HelloPorts, List, ListAction, Places, Ports};
-use crate::rules::{
-    duration,
-    rule::{Draft, RuleAction},
+use crate::{
+    policy::Only,
+    rules::{
+        duration,
+        rule::{Draft, RuleAction},
+    },
 };
 
-/// Every key besides those of `[[rule]]` and `[[list]]`, in the order in which they are shown.
+/// Every key besides those of `[[rule]]`, `[[list]]` and `[[only]]`, in the order in which they are shown.
 pub(super) const KEYS: &[(&str, &str)] = &[
     ("agent", "interfaces"),
     ("agent", "user"),
@@ -81,6 +84,12 @@ impl fmt::Display for Shown<'_> {
                 writeln!(f, "{key} = {value}")?;
             }
         }
+        for only in &self.config.onlys {
+            writeln!(f, "\n[[only]]")?;
+            for (key, value) in only_values(only) {
+                writeln!(f, "{key} = {value}")?;
+            }
+        }
         Ok(())
     }
 }
@@ -103,6 +112,7 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
         kernel_log,
         rules: _,
         lists: _,
+        onlys: _,
     } = config;
     let log_file = log.file.as_ref().map(|file| file.display().to_string());
     [
@@ -152,6 +162,14 @@ fn list_values(list: &List) -> Vec<(&'static str, Value)> {
         values.push(("scope", word(&list.scope)));
     }
     values
+}
+
+fn only_values(only: &Only) -> Vec<(&'static str, Value)> {
+    vec![
+        ("ports", port_list(&only.ports.iter().collect())),
+        ("from", word_list(only.from.iter().cloned())),
+        ("monitor", Value::from(only.monitor)),
+    ]
 }
 
 fn rule_values(rule: &Draft) -> Vec<(&'static str, Value)> {

@@ -23,7 +23,7 @@ use crate::{
     control::protocol::{Failure, FailureCode},
     datapath::{Datapath, TableError},
     event::Cause,
-    policy::{self, Group, Inputs, Limits, List, ListId, Owner, Tiers},
+    policy::{self, Group, Inputs, Limits, List, ListId, Only, Owner, Tiers},
     rules::{
         rule::{Draft, Origin, Rule, RuleId},
         set::{RuleSet, Synced},
@@ -34,8 +34,10 @@ use crate::{
 };
 
 mod configure;
+mod locks;
 
 pub(super) use configure::Configured;
+pub(super) use locks::Spoken;
 
 /// How long to wait before a kernel that refused is asked again.
 const RETRY_NS: u64 = 10_000_000_000;
@@ -47,7 +49,7 @@ pub(super) struct Filter {
     /// The disk's side.
     pub store: Store,
     rules: RuleSet,
-    lists: Vec<List>,
+    spoken: Spoken,
     database: Option<Arc<Database>>,
     lag: Option<Lag>,
     /// Whether the kernel is kept true already; before [`Self::enforce`] only rules change.
@@ -78,12 +80,15 @@ impl Filter {
         store: Store,
         limits: Limits,
         rules: RuleSet,
+        onlys: Vec<Only>,
     ) -> Result<Self, TableError> {
+        let enforcer = Enforcer::new(datapath, limits)?;
+        let groups = enforcer.port_groups()?;
         Ok(Self {
-            enforcer: Enforcer::new(datapath, limits)?,
+            enforcer,
             store,
             rules,
-            lists: Vec::new(),
+            spoken: Spoken::at_start(groups, onlys),
             database: None,
             lag: None,
             begun: false,
@@ -97,17 +102,12 @@ impl Filter {
 
     /// The lists.
     pub(super) fn lists(&self) -> &[List] {
-        &self.lists
+        self.spoken.lists()
     }
 
     /// Everything that the policy is made of.
     pub(super) fn inputs(&self) -> Inputs<'_> {
-        Inputs {
-            rules: &self.rules,
-            lists: &self.lists,
-            database: self.database.as_deref(),
-            tiers: Tiers::default(),
-        }
+        inputs(&self.rules, &self.spoken, self.database.as_deref())
     }
 
     /// Carries out an operator's change.
@@ -119,7 +119,7 @@ impl Filter {
     ) -> Result<T, Failure> {
         let undo = self.rules.apply(&edit.changes);
         let reach = Self::reach(undo.subjects());
-        let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
+        let inputs = inputs(&self.rules, &self.spoken, self.database.as_deref());
         let prepared = match self.enforcer.prepare(&inputs, &reach, now) {
             Ok(prepared) => prepared,
             Err(error) => {
@@ -158,7 +158,7 @@ impl Filter {
     pub(super) fn rehearse<T>(&mut self, edit: Edit<T>, now: Now) -> Result<T, Failure> {
         let undo = self.rules.apply(&edit.changes);
         let reach = Self::reach(undo.subjects());
-        let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
+        let inputs = inputs(&self.rules, &self.spoken, self.database.as_deref());
         let rehearsed = self.enforcer.rehearse(&inputs, &reach, now);
         self.rules.undo(undo);
         match rehearsed {
@@ -248,7 +248,7 @@ impl Filter {
         if ends || !self.begun || self.lag.is_some() {
             return Ok(());
         }
-        let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
+        let inputs = inputs(&self.rules, &self.spoken, self.database.as_deref());
         self.enforcer
             .look_for_differences(&inputs, now)
             .map_err(|error| refused(&error))
@@ -259,13 +259,17 @@ impl Filter {
         match self.enforcer.owner(verdict)? {
             Owner::Rule(id) => self.rules.get(id).map(Behind::Rule),
             Owner::List(id) => {
-                let list = self.lists.iter().find(|list| list.id() == id);
+                let mut lists = self.spoken.all().iter();
+                let list = lists.find(|list| list.id() == id);
                 list.map(Behind::List)
             }
             Owner::Group(group) => {
-                let winner = policy::explain(&self.inputs(), src, now).winning_rule()?;
-                let rule = self.rules.get(winner)?;
-                (Group::from(&rule.origin) == group).then_some(Behind::Rule(rule))
+                let explanation = policy::explain(&self.inputs(), src, now);
+                let mut winners = explanation.winning_rules();
+                let is_of_it = |rule: &&Rule| Group::from(&rule.origin) == group;
+                winners
+                    .find_map(|id| self.rules.get(id).filter(is_of_it))
+                    .map(Behind::Rule)
             }
             Owner::Unknown => None,
         }
@@ -276,7 +280,11 @@ impl Filter {
         match (self.behind(verdict, src, now), self.enforcer.owner(verdict)) {
             (Some(Behind::Rule(rule)), _) => Cause::of(rule),
             (Some(Behind::List(list)), _) => Cause {
-                origin: Some(format!("list {}", list.name())),
+                origin: Some(if locks::is_lock(list) {
+                    list.name().to_string()
+                } else {
+                    format!("list {}", list.name())
+                }),
                 ..Cause::default()
             },
             (None, Some(Owner::Rule(id))) => Cause {
@@ -339,11 +347,15 @@ impl Filter {
 
     /// Puts into the kernel what `reach` takes.
     fn attempt(&mut self, reach: &Reach, now: Now) -> Result<(), EnforceError> {
-        let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
+        if *reach == Reach::Everything {
+            self.write_groups()?;
+        }
+        let inputs = inputs(&self.rules, &self.spoken, self.database.as_deref());
         let prepared = self.enforcer.prepare(&inputs, reach, now)?;
         self.enforcer.publish(prepared, &inputs, now)?;
         if *reach == Reach::Everything {
             self.lag = None;
+            self.spoken.settle(now);
         }
         Ok(())
     }
@@ -391,10 +403,15 @@ impl Filter {
 }
 
 /// As [`Filter::inputs`], where the enforcer is borrowed too.
-fn inputs<'a>(rules: &'a RuleSet, lists: &'a [List], database: Option<&'a Database>) -> Inputs<'a> {
+fn inputs<'a>(
+    rules: &'a RuleSet,
+    spoken: &'a Spoken,
+    database: Option<&'a Database>,
+) -> Inputs<'a> {
     Inputs {
         rules,
-        lists,
+        lists: spoken.all(),
+        ports: spoken.groups(),
         database,
         tiers: Tiers::default(),
     }

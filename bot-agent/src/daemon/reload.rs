@@ -53,12 +53,14 @@ impl Daemon {
         let configured = Configured {
             rules: config.rules.clone(),
             lists,
+            onlys: config.onlys.clone(),
             database: self.databases.shared(),
             prefixes: wishes::limits(&config).prefixes,
         };
         let synced = self.filter.configure(configured, host::now());
         let synced = synced.inspect_err(|_| self.databases = databases)?;
         self.tell_list_files(files);
+        self.tell_locks();
         self.config = Arc::new(config);
         if let Err(failure) = self.write_settings() {
             self.config = before;

@@ -142,7 +142,7 @@ fn open(
         }
     };
     let sink = Sink::new(console, config.log.budget_per_second, file, RECENT_EVENTS);
-    let filter = Filter::new(datapath, store, wishes::limits(config), rules)?;
+    let filter = Filter::new(datapath, store, wishes::limits(config), rules, stored.onlys)?;
     let mut daemon = Daemon {
         config: Arc::new(config.clone()),
         config_path: start.config_path.clone(),
@@ -181,11 +181,13 @@ impl Daemon {
         let configured = Configured {
             rules: self.config.rules.clone(),
             lists,
+            onlys: self.config.onlys.clone(),
             database: self.databases.shared(),
             prefixes: wishes::limits(&self.config).prefixes,
         };
         self.filter.configure(configured, now)?;
         self.tell_list_files(files);
+        self.tell_locks();
         self.look_at_databases();
         let database = self.databases.get().ok();
         if let Some(rule) = database.and_then(|database| objection(&self.config.rules, database)) {

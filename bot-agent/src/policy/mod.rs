@@ -9,6 +9,7 @@ mod chain;
 mod column;
 mod compile;
 mod deadline;
+mod decision;
 mod dictionary;
 mod enforced;
 mod explain;
@@ -19,6 +20,8 @@ mod list;
 mod merge;
 mod named;
 mod networks;
+mod only;
+mod ports;
 mod precedence;
 mod preview;
 mod room;
@@ -29,6 +32,8 @@ mod sweep;
 
 #[cfg(test)]
 mod ids_tests;
+#[cfg(test)]
+mod ports_tests;
 #[cfg(test)]
 mod precedence_tests;
 #[cfg(test)]
@@ -50,8 +55,9 @@ mod worlds;
 
 pub use self::{
     candidate::{By, Owner, Sharing},
-    chain::{Chain, Link, Terms},
+    chain::{Beneath, Chain, Link, Terms},
     compile::{Compiled, Piece, compile, compile_within},
+    decision::Decision,
     dictionary::Fresh,
     enforced::{Assigned, Enforced},
     explain::{Covering, Explanation, Source, explain, explain_by},
@@ -59,6 +65,8 @@ pub use self::{
     inputs::Inputs,
     list::{List, ListId, ListKind, Score, Tiers},
     named::named,
+    only::{NotLocked, Only},
+    ports::{BadPorts, MOST_PORT_SETS, PortGroups, Ports, TooManyPorts},
     precedence::{Group, Place, Precedence, Strength},
     preview::{Impact, impact},
     room::Room,

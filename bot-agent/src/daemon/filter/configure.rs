@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{EnforceError, Filter, Reach, inputs, refused};
+use super::{EnforceError, Filter, Reach, inputs, locks::Lock, refused};
 use crate::{
     asn::Database,
-    control::protocol::Failure,
-    policy::List,
+    control::protocol::{Failure, FailureCode},
+    policy::{List, Only},
     rules::{
         rule::{Draft, Origin},
         set::Synced,
@@ -18,6 +18,7 @@ use crate::{
 pub(in crate::daemon) struct Configured {
     pub rules: Vec<Draft>,
     pub lists: Vec<List>,
+    pub onlys: Vec<Only>,
     pub database: Option<Arc<Database>>,
     /// How many prefixes may be named.
     pub prefixes: usize,
@@ -34,16 +35,24 @@ impl Filter {
         let Configured {
             rules,
             lists,
+            onlys,
             database,
             prefixes,
         } = configured;
-        let others = !(lists.is_empty() && self.lists.is_empty())
+        let onlys = onlys.into_iter().map(|only| Lock {
+            only,
+            configured: true,
+        });
+        let locks = onlys.chain(self.operator_locks()).collect();
+        let spoken = self.spoken.with(lists, locks, now);
+        let spoken = spoken.map_err(|why| Failure::new(FailureCode::Refused, why.to_string()))?;
+        let others = !spoken.says_nothing_either(&self.spoken)
             || database.as_ref().map(Arc::as_ptr) != self.database.as_ref().map(Arc::as_ptr);
         let synced = self
             .rules
             .sync(|origin| *origin == Origin::Config, rules, now);
         let before = (
-            std::mem::replace(&mut self.lists, lists),
+            std::mem::replace(&mut self.spoken, spoken),
             std::mem::replace(&mut self.database, database),
             self.enforcer.room(),
         );
@@ -60,7 +69,7 @@ impl Filter {
         };
         // The limit too, before the kernel is told anything: what was in force fits that one alone.
         self.enforcer.set_room(before.2);
-        (self.lists, self.database) = (before.0, before.1);
+        (self.spoken, self.database) = (before.0, before.1);
         for id in &synced.added {
             self.rules.remove(*id);
         }
@@ -77,7 +86,7 @@ impl Filter {
     /// Puts the limit in force, then what `reach` takes. A smaller limit is looked at by itself: where
     /// no rule and no list is another one, nothing is worked out that could be refused.
     fn fit(&mut self, prefixes: usize, reach: &Reach, now: Now) -> Result<(), EnforceError> {
-        let inputs = inputs(&self.rules, &self.lists, self.database.as_deref());
+        let inputs = inputs(&self.rules, &self.spoken, self.database.as_deref());
         self.enforcer.limit_prefixes(prefixes, &inputs, now)?;
         if *reach == Reach::Prefixes(Vec::new()) {
             return Ok(());
