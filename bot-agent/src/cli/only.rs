@@ -82,14 +82,18 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
         (Some(Action::List), _) | (None, None) => Request::OnlyList {},
     };
     let mut client = global.connect()?;
-    match client.call(&request)? {
-        Response::Onlys(onlys) => list(&onlys, global.output, out)?,
-        Response::Ok { message } => match global.output {
-            Output::Human => writeln!(out, "{message}")?,
-            Output::Json => show::json(&serde_json::json!({ "message": message }), out)?,
-            Output::Raw => {}
-        },
-        answer => return Err(client.unexpected(&answer).into()),
+    let answer = client.call(&request)?;
+    if let Response::Onlys(onlys) = &answer {
+        list(onlys, global.output, out)?;
+        return Ok(ExitCode::Ok);
+    }
+    let Response::Ok { message } = answer else {
+        return Err(client.unexpected(&answer).into());
+    };
+    match global.output {
+        Output::Human => writeln!(out, "{message}")?,
+        Output::Json => show::json(&serde_json::json!({ "message": message }), out)?,
+        Output::Raw => {}
     }
     Ok(ExitCode::Ok)
 }

@@ -441,6 +441,28 @@ mod tests {
     }
 
     #[test]
+    fn requests_about_locks_have_their_documented_form() {
+        is(
+            &Request::Only {
+                ports: "8443,443".parse().unwrap(),
+                from: vec!["cdn".into()],
+                monitor: false,
+            },
+            r#"{"command":"only","ports":[443,8443],"from":["cdn"],"monitor":false}"#,
+        );
+        is(&Request::OnlyList {}, r#"{"command":"only_list"}"#);
+        is(
+            &Request::OnlyRemove {
+                ports: "443".parse().unwrap(),
+            },
+            r#"{"command":"only_remove","ports":[443]}"#,
+        );
+        assert!(
+            serde_json::from_str::<Request>(r#"{"command":"only_remove","ports":[]}"#).is_err()
+        );
+    }
+
+    #[test]
     fn requests_have_their_documented_form() {
         is(&Request::Status {}, r#"{"command":"status"}"#);
         is(
@@ -478,21 +500,6 @@ mod tests {
                 address: "2001:db8::1".parse().unwrap(),
             },
             r#"{"command":"check","address":"2001:db8::1"}"#,
-        );
-        is(
-            &Request::Only {
-                ports: "8443,443".parse().unwrap(),
-                from: vec!["cdn".into()],
-                monitor: false,
-            },
-            r#"{"command":"only","ports":[443,8443],"from":["cdn"],"monitor":false}"#,
-        );
-        is(&Request::OnlyList {}, r#"{"command":"only_list"}"#);
-        is(
-            &Request::OnlyRemove {
-                ports: "443".parse().unwrap(),
-            },
-            r#"{"command":"only_remove","ports":[443]}"#,
         );
         is(
             &Request::Mode {

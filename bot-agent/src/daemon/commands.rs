@@ -58,7 +58,7 @@ impl Daemon {
                 ports,
                 from,
                 monitor,
-            } => self.only(Only {
+            } => self.only(&Only {
                 ports,
                 from,
                 monitor,

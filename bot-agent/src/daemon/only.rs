@@ -13,9 +13,9 @@ use crate::{
 
 impl Daemon {
     /// Locks ports to the addresses of some lists.
-    pub(super) fn only(&mut self, only: Only) -> Result<Response, Failure> {
+    pub(super) fn only(&mut self, only: &Only) -> Result<Response, Failure> {
         let now = host::now();
-        self.filter.lock(only.clone(), now)?;
+        self.filter.lock(only, now)?;
         self.tell_locks();
         let sources = only.sources(self.filter.lists()).unwrap_or_default();
         let stay = sources.iter().map(|list| {

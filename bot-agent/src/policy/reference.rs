@@ -142,7 +142,12 @@ fn by_lists(
         match list.kind() {
             ListKind::Admit => continue,
             ListKind::Only { .. } if is_let_in() => continue,
-            _ => {}
+            ListKind::Only { .. }
+            | ListKind::Allow
+            | ListKind::VerifiedCrawler
+            | ListKind::Popular
+            | ListKind::Category { .. }
+            | ListKind::Score { .. } => {}
         }
         let covering = list
             .entries()

@@ -88,7 +88,7 @@ fn what_was_committed_comes_back() {
         next_id: RuleId(3),
         mode: Some(Mode::Enforce),
         bypass: Some(bypass),
-        onlys: vec![only.clone()],
+        onlys: vec![only],
     };
     assert_eq!(store.load().unwrap(), expected);
     store

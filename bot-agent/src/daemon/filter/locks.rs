@@ -138,7 +138,7 @@ impl Filter {
     }
 
     /// Locks ports, in place of what an operator locked them to before.
-    pub(in crate::daemon) fn lock(&mut self, only: Only, now: Now) -> Result<(), Failure> {
+    pub(in crate::daemon) fn lock(&mut self, only: &Only, now: Now) -> Result<(), Failure> {
         self.not_configured(&only.ports)?;
         only.sources(self.lists()).map_err(|why| {
             let why = format!("{why}: the lock would drop everyone; nothing was changed");
@@ -147,10 +147,10 @@ impl Filter {
         let mut locks = self.operator_locks();
         locks.retain(|lock| lock.only.ports != only.ports);
         locks.push(Lock {
-            only,
+            only: only.clone(),
             configured: false,
         });
-        self.change_locks(locks, now)
+        self.change_locks(&locks, now)
     }
 
     /// Takes an operator's lock away.
@@ -165,7 +165,7 @@ impl Filter {
             );
             return Err(Failure::new(FailureCode::Refused, what));
         }
-        self.change_locks(locks, now)
+        self.change_locks(&locks, now)
     }
 
     fn not_configured(&self, ports: &Ports) -> Result<(), Failure> {
@@ -180,7 +180,7 @@ impl Filter {
     }
 
     /// Makes these the operator's locks: worked out, stored, then in force, or nothing changes.
-    fn change_locks(&mut self, operator: Vec<Lock>, now: Now) -> Result<(), Failure> {
+    fn change_locks(&mut self, operator: &[Lock], now: Now) -> Result<(), Failure> {
         let configured = self.spoken.locks().iter().filter(|lock| lock.configured);
         let locks = configured
             .cloned()
@@ -192,7 +192,7 @@ impl Filter {
             |locks: &[Lock]| Change::Onlys(locks.iter().map(|lock| lock.only.clone()).collect());
         let earlier = stored(&self.operator_locks());
         let before = std::mem::replace(&mut self.spoken, next);
-        if let Err(error) = self.store.commit(&[stored(&operator)]) {
+        if let Err(error) = self.store.commit(&[stored(operator)]) {
             self.spoken = before;
             return Err(failed(format!("nothing was changed: {error}")));
         }
