@@ -34,14 +34,21 @@ fn the_example_says_the_defaults_as_it_is_and_uncommented() {
     assert_eq!(parse("").unwrap(), Config::default());
     assert_eq!(parse(EXAMPLE).unwrap(), Config::default());
     let all = parse(&uncommented()).unwrap();
-    assert_eq!((all.rules.len(), all.lists.len()), (3, 1));
+    assert_eq!(
+        (all.rules.len(), all.lists.len(), all.onlys.len()),
+        (3, 1, 1)
+    );
     let without_rules_and_lists = Config {
         rules: Vec::new(),
         lists: Vec::new(),
+        onlys: Vec::new(),
         ..all
     };
     assert_eq!(without_rules_and_lists, Config::default());
 }
+
+/// Tables of which there may be many.
+const ARRAYS: [&str; 3] = ["rule", "list", "only"];
 
 #[test]
 fn the_example_and_the_document_have_every_key() {
@@ -59,7 +66,7 @@ fn the_example_and_the_document_have_every_key() {
     let known: Vec<_> = known.collect();
     let standing: Vec<_> = found
         .iter()
-        .filter(|(table, _)| table != "rule" && table != "list")
+        .filter(|(table, _)| !ARRAYS.contains(&table.as_str()))
         .cloned()
         .collect();
     assert_eq!(standing, known);
@@ -75,8 +82,14 @@ fn the_example_and_the_document_have_every_key() {
             "{key}"
         );
     }
+    for key in ["ports", "from", "monitor"] {
+        assert!(
+            found.contains(&("only".to_owned(), key.to_owned())),
+            "{key}"
+        );
+    }
     for (table, key) in found {
-        let header = if table == "rule" || table == "list" {
+        let header = if ARRAYS.contains(&table.as_str()) {
             format!("## [[{table}]]")
         } else {
             format!("## [{table}]")
@@ -102,7 +115,7 @@ fn the_document_and_the_example_state_the_same_defaults() {
         })
     {
         let of_many = [
-            "action", "file", "force", "monitor", "name", "reason", "scope", "source",
+            "action", "file", "force", "from", "monitor", "name", "reason", "scope", "source",
         ];
         if !of_many.contains(&key) && key != "socket" {
             let row = format!("| `{key}` | `{line}` |");

@@ -31,10 +31,10 @@ pub struct Ports(Arc<[u16]>);
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 pub enum BadPorts {
     /// None is named.
-    #[error("no port is named: say at least one, 1 to 65535")]
+    #[error("no port is named; ports are 1 to 65535")]
     None,
     /// Port 0, or no number.
-    #[error("`{0}` is no port: say a number from 1 to 65535")]
+    #[error("`{0}` is no port; ports are 1 to 65535")]
     NoPort(String),
 }
 
@@ -347,7 +347,7 @@ mod tests {
         assert_eq!("".parse::<Ports>(), Err(BadPorts::NoPort(String::new())));
         assert_eq!(
             "443-445".parse::<Ports>().unwrap_err().to_string(),
-            "`443-445` is no port: say a number from 1 to 65535"
+            "`443-445` is no port; ports are 1 to 65535"
         );
         assert_eq!(Ports::new([]), Err(BadPorts::None));
         let json = serde_json::to_string(&ports("443,80")).unwrap();
