@@ -22,8 +22,8 @@ use std::{
 use bot_agent::{
     asn::Database,
     policy::{
-        Compiled, Enforced, Inputs, Limits, List, ListId, ListKind, Score, Tiers, compile,
-        compile_within,
+        Compiled, Enforced, Inputs, Limits, List, ListId, ListKind, PortGroups, Score, Tiers,
+        compile, compile_within,
     },
     rules::{
         prefix::Prefix,
@@ -89,6 +89,7 @@ fn main() {
     }
     for (name, rules, lists, database) in cases {
         let inputs = Inputs {
+            ports: &PortGroups::NONE,
             rules,
             lists,
             tiers: tiers(),

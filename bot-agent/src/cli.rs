@@ -22,6 +22,7 @@ mod logs;
 mod man;
 mod mode;
 mod offline;
+mod only;
 mod parts;
 mod pcap;
 mod put;
@@ -106,6 +107,7 @@ enum Command {
     Asn(asn::Args),
     Feeds(feeds::Args),
     Logs(logs::Args),
+    Only(only::Args),
     Mode(mode::Args),
     Confirm(confirm::Args),
     Bypass(bypass::Args),
@@ -142,6 +144,7 @@ impl Cli {
             Command::Asn(args) => asn::run(args, global, out),
             Command::Feeds(args) => feeds::run(args, global, out),
             Command::Logs(args) => logs::run(args, global, out),
+            Command::Only(args) => only::run(args, global, out),
             Command::Mode(args) => mode::run(args, global, out),
             Command::Confirm(args) => confirm::run(args, global, out),
             Command::Bypass(args) => bypass::run(args, global, out),

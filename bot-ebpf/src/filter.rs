@@ -7,7 +7,7 @@ use bot_common::{
         counter::{Counter, Outcome},
         verdict::VerdictId,
     },
-    decide::{decide, in_force, is_hit, is_reported},
+    decide::{decide, groups_of, in_force, is_hit, is_reported},
     packet::walk_ethernet,
     read::Read as _,
 };
@@ -37,7 +37,8 @@ pub(crate) fn run(ctx: &XdpContext) -> Option<Outcome> {
     // follow what comes next once for each of them.
     let first = VerdictId::new(frame.forget(rules::lookup(&packet.src).get() as usize) as u32);
     let first = first.unwrap_or(VerdictId::NONE);
-    let (id, verdict) = in_force(first, rules::verdict, clock::now);
+    let groups = || groups_of(packet, ports::groups);
+    let (id, verdict) = in_force(first, rules::verdict, groups, clock::now);
     let outcome = if id == VerdictId::NONE {
         Outcome::NoRule
     } else {

@@ -6,11 +6,17 @@
     reason = "a program that prints figures"
 )]
 
-use bot_common::abi::verdict::{Action, Verdict};
+use bot_common::abi::{
+    ports::Groups,
+    verdict::{Action, Verdict},
+};
 use bot_tests::{
     frame::{Frame, client_hello, flag},
     kernel::{Bare, Entry, Kernel},
 };
+
+/// The group of ports that are locked.
+const LOCKED: Groups = Groups::one(0);
 
 const ROUNDS: usize = 9;
 const REPEAT: u32 = 200_000;
@@ -33,6 +39,13 @@ fn main() {
             ..Verdict::PASS
         },
     );
+    kernel.groups(|port| if port == 443 { LOCKED } else { Groups::NONE });
+    let lock = Verdict {
+        action: Action::Drop as u8,
+        ports: LOCKED,
+        ..Verdict::PASS
+    };
+    kernel.rule("192.88.99.0/24", lock);
     // One packet in many would be copied; the budget keeps the ring out of the figure for the walk.
     kernel.settings(|settings| settings.hellos_per_second = 0);
     let data = |src: &str| {
@@ -50,6 +63,14 @@ fn main() {
         ("blocked source, IPv4", data("198.51.100.7")),
         ("blocked source, IPv6", data("2001:db8:bad::7")),
         ("allowed source, IPv4", data("203.0.113.7")),
+        (
+            "source locked out of 443, TCP data to 443",
+            data("192.88.99.7"),
+        ),
+        (
+            "source locked out of 443, TCP data elsewhere",
+            Frame::from("192.88.99.7").tcp(8080, flag::DATA).bytes(),
+        ),
         ("unknown source, TCP data to 443", data("192.0.2.9")),
         (
             "unknown source, TCP data elsewhere",

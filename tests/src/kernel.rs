@@ -26,7 +26,7 @@ use bot_common::{
     abi::{
         counter::{Counter, Hits},
         names,
-        ports::{PORT_WORDS, PortWord},
+        ports::{GROUP_LINES, GroupLine, Groups, PORT_WORDS, PortWord},
         record::{DropReport, HelloSegment},
         settings::{FOREVER, Settings},
         verdict::{Verdict, VerdictId},
@@ -91,6 +91,7 @@ pub struct Kernel {
     counters: PerCpuArray<MapData, Plain<Hits>>,
     settings: Array<MapData, Plain<Settings>>,
     ports: Array<MapData, Plain<PortWord>>,
+    groups: Array<MapData, Plain<GroupLine>>,
     reports: RingBuf<MapData>,
     hellos: RingBuf<MapData>,
     next: u32,
@@ -135,6 +136,7 @@ impl Kernel {
                 .expect("a per-CPU array"),
             settings: map(names::MAP_SETTINGS).try_into().expect("an array"),
             ports: map(names::MAP_PORTS).try_into().expect("an array"),
+            groups: map(names::MAP_PORT_GROUPS).try_into().expect("an array"),
             reports: map(names::MAP_REPORTS).try_into().expect("a ring"),
             hellos: map(names::MAP_HELLOS).try_into().expect("a ring"),
             ebpf,
@@ -186,6 +188,19 @@ impl Kernel {
             self.ports
                 .set(index, Plain(word), 0)
                 .expect("ports are written");
+        }
+    }
+
+    /// Sets the groups of every port.
+    pub fn groups(&mut self, of: impl Fn(u16) -> Groups) {
+        for index in 0..GROUP_LINES {
+            let mut line = GroupLine::EMPTY;
+            for (place, groups) in (0..).zip(&mut line.groups) {
+                *groups = of((index * 32 + place) as u16);
+            }
+            self.groups
+                .set(index, Plain(line), 0)
+                .expect("port groups are written");
         }
     }
 
@@ -489,7 +504,12 @@ mod value {
         reason = "aya's marker for plain old data is an unsafe trait"
     )]
 
-    use bot_common::abi::{counter::Hits, ports::PortWord, settings::Settings, verdict::Verdict};
+    use bot_common::abi::{
+        counter::Hits,
+        ports::{GroupLine, PortWord},
+        settings::Settings,
+        verdict::Verdict,
+    };
 
     /// A map value.
     #[derive(Clone, Copy)]
@@ -504,4 +524,6 @@ mod value {
     unsafe impl aya::Pod for Plain<Settings> {}
     // SAFETY: as above.
     unsafe impl aya::Pod for Plain<PortWord> {}
+    // SAFETY: as above.
+    unsafe impl aya::Pod for Plain<GroupLine> {}
 }

@@ -37,7 +37,7 @@ use bot_common::{
         ports::PortWord,
         record::DropReport,
         settings::{FOREVER, Settings},
-        verdict::{Action, Scope, Verdict, VerdictId},
+        verdict::{Action, Verdict, VerdictId},
     },
     address::Address,
 };
@@ -132,9 +132,12 @@ fn a_generation_is_swapped_changed_in_place_and_read_back() {
         let ip: std::net::IpAddr = text.parse().unwrap();
         datapath.lookup(Address::from(ip)).unwrap()
     };
-    assert_eq!(look(&datapath, "10.1.2.3"), (id(2), vec![beneath, DROP]));
-    assert_eq!(look(&datapath, "10.2.0.0"), (id(1), vec![DROP]));
-    assert_eq!(look(&datapath, "2001:db8::1"), (VerdictId::NONE, vec![]));
+    assert_eq!(
+        look(&datapath, "10.1.2.3"),
+        [(id(2), beneath), (id(1), DROP)]
+    );
+    assert_eq!(look(&datapath, "10.2.0.0"), [(id(1), DROP)]);
+    assert_eq!(look(&datapath, "2001:db8::1"), []);
 
     for round in 0..3000u32 {
         let host = prefix(&format!("10.2.{}.{}", round / 256, round % 256));
@@ -144,8 +147,8 @@ fn a_generation_is_swapped_changed_in_place_and_read_back() {
     let net = prefix("2001:db8::/32");
     let said = ranges(&[("2001:db8::/32", 2)]);
     assert!(datapath.update(net, &said).unwrap());
-    assert_eq!(look(&datapath, "10.2.11.183").0, id(2));
-    assert_eq!(look(&datapath, "10.2.11.184").0, id(1));
+    assert_eq!(look(&datapath, "10.2.11.183")[0].0, id(2));
+    assert_eq!(look(&datapath, "10.2.11.184")[0].0, id(1));
     assert_eq!(datapath.ranges_within(net), said);
     assert!(datapath.update(net, &Ranges::default()).unwrap());
     assert_eq!(datapath.ranges_within(net), Ranges::default());
@@ -155,7 +158,7 @@ fn a_generation_is_swapped_changed_in_place_and_read_back() {
     assert_eq!(open(&bpffs).datapath.ranges(), before);
     let pinned = Pinned::open(&bpffs.pin_dir()).unwrap();
     assert_eq!(
-        pinned.lookup(Address::from_v4([10, 2, 0, 9])).unwrap().0,
+        pinned.lookup(Address::from_v4([10, 2, 0, 9])).unwrap()[0].0,
         id(2)
     );
 }
@@ -605,7 +608,7 @@ fn commands_read_and_write_the_tables_without_an_agent() {
 
     let mut pinned = Pinned::open(&world.bpffs.pin_dir()).unwrap();
     let blocked = Address::from(Ipv4Addr::new(192, 0, 2, 7));
-    assert_eq!(pinned.lookup(blocked).unwrap(), (id(1), vec![DROP]));
+    assert_eq!(pinned.lookup(blocked).unwrap(), [(id(1), DROP)]);
     let settings = pinned.settings().unwrap();
     let bypass = Settings {
         bypass_until: FOREVER,
@@ -824,12 +827,8 @@ impl World {
 }
 
 const DROP: Verdict = Verdict {
-    expires: 0,
-    then: VerdictId::NONE,
     action: Action::Drop as u8,
-    flags: 0,
-    scope: Scope::All as u8,
-    rate_class: 0,
+    ..Verdict::PASS
 };
 
 fn open(bpffs: &BpfFs) -> Opened {

@@ -6,7 +6,7 @@ use std::{thread, time::Duration};
 use bot_common::abi::{
     counter::Outcome,
     settings::FOREVER,
-    verdict::{Action, Flags, MAX_CHAIN, Scope, Verdict, VerdictId},
+    verdict::{Action, Flags, MAX_CHAIN, MAX_FORKS, Scope, Verdict, VerdictId},
 };
 use bot_tests::{
     frame::{Frame, flag},
@@ -417,9 +417,10 @@ fn a_chain_of_expired_verdicts_is_followed_to_its_bound_and_then_passes() {
             })
         })
     };
-    let longest = chain(&mut kernel, MAX_CHAIN - 1);
+    let bound = MAX_FORKS + MAX_CHAIN;
+    let longest = chain(&mut kernel, bound - 1);
     kernel.point("198.51.100.1/32", longest);
-    let too_long = chain(&mut kernel, MAX_CHAIN);
+    let too_long = chain(&mut kernel, bound);
     kernel.point("198.51.100.2/32", too_long);
     // A chain that bites its own tail must end as well.
     let next = chain(&mut kernel, 0).get() + 1;

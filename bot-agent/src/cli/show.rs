@@ -11,6 +11,7 @@ mod entries;
 mod evidence;
 mod feeds;
 mod networks;
+mod only;
 mod state;
 mod table;
 
@@ -23,6 +24,7 @@ pub(super) use self::{
     entries::{entry_raw, entry_row, entry_table, left_out},
     feeds::{feed, feed_raw, feeds, overlap},
     networks::{address, address_raw, database, file, network, network_raw},
+    only::{only, only_raw},
     state::{check, effect_word, event_raw, interface, status, status_raw},
     table::{Table, rule_row, rule_table, summary, summary_raw},
 };
@@ -322,6 +324,7 @@ mod tests {
             }),
             table: None,
             lists: Vec::new(),
+            onlys: Vec::new(),
             asn: None,
             counters: BTreeMap::new(),
             ports: None,

@@ -8,6 +8,7 @@ mod feeds;
 mod keys;
 mod layers;
 mod lists;
+mod only;
 mod policies;
 mod proxies;
 mod raw;
@@ -39,7 +40,7 @@ pub use self::{
     show::show,
 };
 use crate::{
-    policy::Tiers,
+    policy::{Only, Tiers},
     rules::{prefix::Prefix, rule::Draft},
 };
 
@@ -95,6 +96,8 @@ pub struct Config {
     pub policies: Vec<Policy>,
     /// The `[[proxy]]`s.
     pub proxies: Vec<Proxy>,
+    /// The `[[only]]`s: ports that are for the addresses of some lists.
+    pub onlys: Vec<Only>,
 }
 
 /// `[feeds]`

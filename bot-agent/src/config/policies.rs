@@ -1,7 +1,5 @@
 //! What becomes of categories and scores: `[[policy]]` and `[reputation]`.
 
-use std::collections::BTreeSet;
-
 use super::{
     error::ConfigError,
     feeds::FeedAction,
@@ -11,7 +9,7 @@ use super::{
 };
 use crate::{
     feeds::category::Category,
-    policy::{Score, Tiers},
+    policy::{Ports, Score, Tiers},
     rules::rule::Scope,
 };
 
@@ -23,7 +21,7 @@ pub struct Policy {
     /// What becomes of them.
     pub action: PolicyAction,
     /// Only for packets to these ports; nothing: to any.
-    pub ports: Option<BTreeSet<u16>>,
+    pub ports: Option<Ports>,
     /// Which packets.
     pub scope: Scope,
     /// Only count and report.
@@ -66,23 +64,15 @@ fn checked(policy: &raw::Policy, lines: Lines<'_>) -> Result<Policy, ConfigError
         let what = "has no meaning where packets pass";
         return Err(wrong("scope", &lines.place(scope), what));
     }
-    let mut ports = None;
-    for port in policy.ports.iter().flatten() {
-        if *port.get_ref() == 0 {
-            let what = "0 is no port; ports are 1 to 65535";
-            return Err(wrong("ports", &lines.place(port), what));
-        }
-        let ports: &mut BTreeSet<u16> = ports.get_or_insert_default();
-        ports.insert(*port.get_ref());
-    }
-    if policy.ports.is_some() && ports.is_none() {
-        let what = "names no port; leave it out for a policy about all ports";
-        return Err(wrong("ports", &lines.place(&policy.category), what));
-    }
+    let ports = policy.ports.as_ref().map(|ports| {
+        let place = lines.place(ports);
+        let ports = ports.get_ref().iter().copied();
+        Ports::new(ports).map_err(|error| wrong("ports", &place, error))
+    });
     Ok(Policy {
         category: *policy.category.get_ref(),
         action,
-        ports,
+        ports: ports.transpose()?,
         scope: policy
             .scope
             .as_ref()
@@ -186,8 +176,8 @@ mod tests {
             parse(&text).unwrap_err().to_string()
         };
         assert!(policy("action = \"pass\"\nscope = \"all\"").starts_with("a.toml:4: scope: "));
-        assert!(policy("action = \"block\"\nports = []").starts_with("a.toml:2: ports: names no"));
-        assert!(policy("action = \"block\"\nports = [0]").starts_with("a.toml:4: ports: 0 is"));
+        assert!(policy("action = \"block\"\nports = []").starts_with("a.toml:4: ports: "));
+        assert!(policy("action = \"block\"\nports = [0]").starts_with("a.toml:4: ports: "));
         assert!(policy("action = \"eat\"").starts_with("a.toml:3: action: "));
     }
 }

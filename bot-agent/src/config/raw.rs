@@ -46,6 +46,7 @@ table!(Raw {
     feed: Vec<Spanned<Feed>>,
     policy: Vec<Spanned<Policy>>,
     proxy: Vec<Spanned<Proxy>>,
+    only: Vec<Spanned<Only>>,
 });
 
 table!(Agent {
@@ -216,9 +217,18 @@ pub(super) struct Policy {
     pub(super) category: Spanned<Category>,
     pub(super) action: Spanned<PolicyWord>,
     #[serde(default)]
-    pub(super) ports: Option<Vec<Spanned<u16>>>,
+    pub(super) ports: Field<Vec<u16>>,
     #[serde(default)]
     pub(super) scope: Field<Scope>,
+    #[serde(default)]
+    pub(super) monitor: Field<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Only {
+    pub(super) ports: Spanned<Vec<u16>>,
+    pub(super) from: Spanned<Vec<Spanned<String>>>,
     #[serde(default)]
     pub(super) monitor: Field<bool>,
 }

@@ -9,7 +9,7 @@ use super::{
     feeds,
     keys::{Keys, wrong},
     layers::{Layers, Places},
-    lists, policies, proxies,
+    lists, only, policies, proxies,
     raw::{LogFormat, LogLevel, Start, Verify, XdpMode},
     standing,
 };
@@ -84,6 +84,7 @@ pub(super) fn defaults() -> Config {
         feeds: Vec::new(),
         policies: Vec::new(),
         proxies: Vec::new(),
+        onlys: Vec::new(),
     }
 }
 
@@ -124,7 +125,11 @@ pub(super) fn resolve(layers: &Layers) -> Result<(Config, Places), ConfigError> 
     config.policies = policies::policies(layers)?;
     let lists = config.lists.iter().map(|list| list.name.as_str());
     let feeds = config.feeds.iter().map(|feed| feed.name.as_str());
-    config.proxies = proxies::proxies(layers, &lists.chain(feeds).collect())?;
+    let names: BTreeSet<&str> = lists.chain(feeds).collect();
+    config.proxies = proxies::proxies(layers, &names)?;
+    let fronts = config.proxies.iter().map(|proxy| proxy.name.as_str());
+    let names = names.into_iter().chain(fronts).collect();
+    config.onlys = only::onlys(layers, &names)?;
     Ok((config, keys.places))
 }
 

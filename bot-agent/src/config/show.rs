@@ -9,9 +9,12 @@ use super::{
     Config, HelloPorts, List, ListAction, Places, Ports, Proxy,
     show_feeds::{feed_values, policy_values, tier},
 };
-use crate::rules::{
-    duration,
-    rule::{Draft, RuleAction},
+use crate::{
+    policy::Only,
+    rules::{
+        duration,
+        rule::{Draft, RuleAction},
+    },
 };
 
 /// Every key besides those of `[[rule]]` and other tables that may come often, in the order in which they are shown.
@@ -88,7 +91,8 @@ impl fmt::Display for Shown<'_> {
         tables(f, "list", config.lists.iter().map(list_values))?;
         tables(f, "feed", config.feeds.iter().map(feed_values))?;
         tables(f, "policy", config.policies.iter().map(policy_values))?;
-        tables(f, "proxy", config.proxies.iter().map(proxy_values))
+        tables(f, "proxy", config.proxies.iter().map(proxy_values))?;
+        tables(f, "only", config.onlys.iter().map(only_values))
     }
 }
 
@@ -133,6 +137,7 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
         feeds: _,
         policies: _,
         proxies: _,
+        onlys: _,
     } = config;
     let index = crawlers.index.as_ref();
     let index = index.map(|file| file.display().to_string());
@@ -205,6 +210,14 @@ fn proxy_values(proxy: &Proxy) -> Values {
             word_list(proxy.addresses.iter().map(ToString::to_string)),
         ),
         ("from", word_list(proxy.from.iter().cloned())),
+    ]
+}
+
+fn only_values(only: &Only) -> Values {
+    vec![
+        ("ports", port_list(&only.ports.iter().collect())),
+        ("from", word_list(only.from.iter().cloned())),
+        ("monitor", Value::from(only.monitor)),
     ]
 }
 

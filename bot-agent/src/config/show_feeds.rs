@@ -65,7 +65,7 @@ pub(super) fn policy_values(policy: &Policy) -> Values {
         policy
             .ports
             .as_ref()
-            .map(|ports| ("ports", port_list(ports))),
+            .map(|ports| ("ports", port_list(&ports.iter().collect()))),
     );
     if matches!(policy.action, PolicyAction::Act(_)) {
         values.push(("scope", word(&policy.scope)));

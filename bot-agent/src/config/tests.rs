@@ -4,7 +4,7 @@ use super::*;
 use crate::rules::rule::{Origin, RuleAction, Scope};
 
 /// Tables that may come often.
-const OF_MANY: [&str; 5] = ["rule", "list", "feed", "policy", "proxy"];
+const OF_MANY: [&str; 6] = ["rule", "list", "feed", "policy", "proxy", "only"];
 
 const DOCUMENT: &str = include_str!("../../../docs/configuration.md");
 
@@ -39,13 +39,14 @@ fn the_example_says_the_defaults_as_it_is_and_uncommented() {
     let all = parse(&uncommented()).unwrap();
     assert_eq!((all.rules.len(), all.lists.len()), (3, 1));
     assert_eq!((all.feeds.len(), all.policies.len()), (2, 1));
-    assert_eq!(all.proxies.len(), 1);
+    assert_eq!((all.proxies.len(), all.onlys.len()), (1, 1));
     let without_tables = Config {
         rules: Vec::new(),
         lists: Vec::new(),
         feeds: Vec::new(),
         policies: Vec::new(),
         proxies: Vec::new(),
+        onlys: Vec::new(),
         ..all
     };
     assert_eq!(without_tables, Config::default());
@@ -81,6 +82,7 @@ fn the_example_and_the_document_have_every_key() {
         ),
         ("policy", "category action ports scope monitor"),
         ("proxy", "name addresses from"),
+        ("only", "ports from monitor"),
     ];
     for (table, keys) in keys {
         for key in keys.split_whitespace() {

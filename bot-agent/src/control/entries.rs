@@ -193,7 +193,10 @@ impl List {
 impl EntryView {
     fn of(list: &policy::List, prefix: Prefix, badness: Score, tiers: Tiers) -> Self {
         let (scope, monitor) = match list.kind() {
-            ListKind::Allow | ListKind::VerifiedCrawler | ListKind::Popular => (Scope::All, false),
+            ListKind::Allow | ListKind::VerifiedCrawler | ListKind::Popular | ListKind::Admit => {
+                (Scope::All, false)
+            }
+            ListKind::Only { monitor } => (Scope::All, monitor),
             ListKind::Category { scope, monitor, .. } | ListKind::Score { scope, monitor } => {
                 (scope, monitor)
             }
@@ -213,7 +216,10 @@ impl EntryView {
 impl EntryAction {
     fn of(kind: ListKind, score: Score, tiers: Tiers) -> Self {
         let action = match kind {
-            ListKind::Allow | ListKind::VerifiedCrawler | ListKind::Popular => return Self::Allow,
+            ListKind::Allow | ListKind::VerifiedCrawler | ListKind::Popular | ListKind::Admit => {
+                return Self::Allow;
+            }
+            ListKind::Only { .. } => Action::Drop,
             ListKind::Category { action, .. } => action,
             ListKind::Score { .. } => tiers.action(score),
         };

@@ -210,6 +210,9 @@ fn part_of(request: &mut Request) -> Option<Part<'_>> {
         | Request::List(_)
         | Request::Logs(_)
         | Request::Mode { .. }
+        | Request::Only { .. }
+        | Request::OnlyList {}
+        | Request::OnlyRemove { .. }
         | Request::Reload {}
         | Request::Resume {}
         | Request::Status {}

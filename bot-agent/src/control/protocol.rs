@@ -13,11 +13,12 @@ use super::{
     feeds::{FeedView, Feeds, OverlapView},
     list::Summary,
     network::{AddressFacts, NetworkFacts},
-    view::{Changed, Check, Imported, Interface, ModeView, RuleView, Status, Taken},
+    view::{Changed, Check, Imported, Interface, ModeView, OnlyView, RuleView, Status, Taken},
 };
 pub use crate::rules::mode::Mode;
 use crate::{
     event::{Event, filter::Filter},
+    policy::Ports,
     rules::{
         record::Record,
         rule::{RuleId, Scope},
@@ -100,6 +101,23 @@ pub enum Request {
         /// Fall back to monitor after this time unless `confirm` comes.
         #[serde(default)]
         confirm_within_seconds: Option<u64>,
+    },
+    /// Lock ports to the addresses of some lists, in place of an earlier lock of the same ports.
+    Only {
+        /// TCP and UDP ports.
+        ports: Ports,
+        /// Names of the lists whose addresses stay.
+        from: Vec<String>,
+        /// Only count and report.
+        #[serde(default)]
+        monitor: bool,
+    },
+    /// Show locks.
+    OnlyList {},
+    /// Open the ports of a lock again.
+    OnlyRemove {
+        /// Just those of the lock.
+        ports: Ports,
     },
     /// Read the configuration again.
     Reload {},
@@ -272,6 +290,8 @@ pub enum Response {
         /// The sentence.
         message: String,
     },
+    /// The locks.
+    Onlys(Vec<OnlyView>),
     /// What two feeds have in common.
     Overlap(Box<OverlapView>),
     /// An item: a rule.
@@ -425,6 +445,28 @@ mod tests {
     fn is(request: &Request, line: &str) {
         assert_eq!(serde_json::to_string(request).unwrap(), line);
         assert_eq!(&parse(line), request);
+    }
+
+    #[test]
+    fn requests_about_locks_have_their_documented_form() {
+        is(
+            &Request::Only {
+                ports: "8443,443".parse().unwrap(),
+                from: vec!["cdn".into()],
+                monitor: false,
+            },
+            r#"{"command":"only","ports":[443,8443],"from":["cdn"],"monitor":false}"#,
+        );
+        is(&Request::OnlyList {}, r#"{"command":"only_list"}"#);
+        is(
+            &Request::OnlyRemove {
+                ports: "443".parse().unwrap(),
+            },
+            r#"{"command":"only_remove","ports":[443]}"#,
+        );
+        assert!(
+            serde_json::from_str::<Request>(r#"{"command":"only_remove","ports":[]}"#).is_err()
+        );
     }
 
     #[test]

@@ -205,6 +205,9 @@ pub struct Check {
     pub rule: Option<RuleView>,
     /// The verdicts in the kernel's table: the one that applies, then what follows when it ends.
     pub kernel: Vec<KernelVerdict>,
+    /// Of packets to some ports, where the verdict is another one.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub ports: Vec<PortsCheck>,
     /// The other rules that cover the address, strongest first.
     pub beneath: Vec<RuleView>,
     /// The entries of lists that cover the address, strongest first.
@@ -215,6 +218,45 @@ pub struct Check {
     pub evidence: Option<Evidence>,
     /// What else to know.
     pub notes: Vec<String>,
+}
+
+/// What happens to packets to some ports, whatever happens to all others.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct PortsCheck {
+    /// TCP and UDP ports.
+    pub ports: Vec<u16>,
+    /// What happens to packets to them now.
+    pub effect: Effect,
+    /// Whether they are dropped in enforce mode.
+    pub blocked: bool,
+    /// The rule that decides, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rule: Option<RuleView>,
+    /// The list or the lock (`only 443`) that decides, if one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list: Option<String>,
+    /// The verdicts in the kernel's table, as for other packets.
+    pub kernel: Vec<KernelVerdict>,
+}
+
+/// A lock: ports that are only for the addresses of some lists.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct OnlyView {
+    /// TCP and UDP ports.
+    pub ports: Vec<u16>,
+    /// Names of the lists whose addresses stay.
+    pub from: Vec<String>,
+    /// Only counts and reports.
+    pub monitor: bool,
+    /// `config` or `operator`.
+    pub origin: String,
+    /// Prefixes of the lists together.
+    pub prefixes: usize,
+    /// What it matched so far.
+    pub hits: HitsView,
+    /// Why it is not in force; nothing: it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<String>,
 }
 
 /// An entry of a list.
@@ -319,6 +361,9 @@ pub struct Status {
     /// The lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lists: Vec<ListView>,
+    /// Ports that are only for some lists.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub onlys: Vec<OnlyView>,
     /// Ports; nothing: only the agent knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports: Option<PortsView>,

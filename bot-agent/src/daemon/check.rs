@@ -1,9 +1,12 @@
 //! What happens to an address: the kernel's own table, put into words. Pure; with and without an
 //! agent.
 
+use std::{cmp::Reverse, collections::BTreeSet};
+
 use bot_common::{
     abi::{
         counter::Hits,
+        ports::Groups,
         verdict::{Action, Flags, Scope as KernelScope, Verdict, VerdictId},
     },
     address::Address,
@@ -15,10 +18,10 @@ use crate::{
     asn::AsInfo,
     control::{
         network::Announced,
-        view::{Check, Effect, KernelVerdict, ListedView, ModeView, RuleView},
+        view::{Check, Effect, KernelVerdict, ListedView, ModeView, PortsCheck, RuleView},
     },
     feeds::reputation::Evidence,
-    policy::{self, By, Explanation, Inputs, Source},
+    policy::{self, By, Explanation, Inputs, List, Source},
     rules::{
         rule::{Rule, RuleId, Scope},
         time::Now,
@@ -32,7 +35,7 @@ pub(super) struct Facts<'a> {
     pub address: Address,
     /// Who has it, as far as that is known.
     pub announced: Option<AsInfo<'a>>,
-    /// The kernel's chain: id, terms, hits.
+    /// What the kernel has of the address: ids, terms, hits; the first is that of the address.
     pub chain: Vec<(VerdictId, Verdict, Hits)>,
     /// The mode in force.
     pub mode: ModeView,
@@ -54,68 +57,164 @@ pub(super) fn check<'a>(
     let Facts {
         address,
         announced,
-        chain,
-        mode,
+        ref chain,
+        ref mode,
         inputs,
-        evidence,
-        mut notes,
+        ref evidence,
+        ref notes,
     } = facts;
-    let table = |id| {
-        let row = chain.iter().find(|(row, ..)| *row == id);
-        row.map(|(_, verdict, _)| *verdict)
-    };
-    let first = chain.first().map_or(VerdictId::NONE, |(id, ..)| *id);
-    let (id, verdict) = in_force(first, table, || now.boot_ns);
+    let mut notes = notes.clone();
     let explanation = policy::explain(&inputs, address, now);
-    let behind = behind(id);
-    let decides = behind.map(|behind| match behind {
-        Behind::Rule(rule) => By::Rule(rule.id),
-        Behind::List(list) => By::List(list.id()),
-    });
-    if decides != explanation.winner() {
-        notes.push(disagreement(decides, explanation.winner(), id));
-    }
-    let rule = match behind {
-        Some(Behind::Rule(rule)) => Some(rule),
-        Some(Behind::List(_)) | None => None,
-    };
-    let drops = Action::from_code(verdict.action) == Action::Drop;
-    let watched = verdict.has(Flags::MONITOR_ONLY);
-    let blocked = drops && !watched;
-    let effect = match (drops, blocked && mode.enforces(), &mode.bypass) {
-        (false, ..) | (true, false, Some(_)) => Effect::Pass,
-        (true, true, _) => Effect::Drop,
-        (true, false, None) => Effect::WouldDrop,
-    };
-    if drops {
-        notes.extend(exceptions(&verdict));
-    }
+    let judge = |groups| Judged::new(chain, mode, groups, &behind, now);
     let shown = |rule: &Rule| RuleView::of(rule, now).with_hits(hits(rule.id));
+    let rest = judge(Groups::NONE);
+    notes.extend(rest.disagreement(explanation.winner()));
+    if rest.drops {
+        notes.extend(exceptions(&rest.verdict));
+    }
+    let mut named = BTreeSet::new();
+    let mut ports = Vec::new();
+    for groups in asked(chain) {
+        let these = judge(groups);
+        // Those in more groups were named before.
+        let own = inputs.ports.ports(groups).into_iter();
+        let own: Vec<u16> = own.filter(|port| named.insert(*port)).collect();
+        if own.is_empty() || these.id == rest.id {
+            continue;
+        }
+        let decides = these.disagreement(explanation.winner_at(groups));
+        notes.extend(decides.map(|note| format!("of {}: {note}", many_ports(&own))));
+        ports.push(PortsCheck {
+            ports: own,
+            effect: these.effect,
+            blocked: these.blocked,
+            rule: these.rule().map(shown),
+            list: these.list().map(|list| list.name().to_string()),
+            kernel: these.kernel(chain, now),
+        });
+    }
+    if ports.iter().any(|ports| ports.blocked) && !rest.drops {
+        notes.push("failsafe ports stay open, and ICMP errors pass".into());
+    }
     let beneath = explanation
         .rules()
-        .filter(|other| Some(other.id) != rule.map(|rule| rule.id));
+        .filter(|other| Some(other.id) != rest.rule().map(|rule| rule.id));
     let mut lists = lists(&explanation);
-    if let (Some(Behind::List(list)), Some(first)) = (behind, lists.first_mut()) {
+    if let (Some(list), Some(first)) = (rest.list(), lists.first_mut()) {
         first.decides = first.list == **list.name();
     }
     Check {
         address: address.to_ip(),
-        effect,
-        blocked,
+        effect: rest.effect,
+        blocked: rest.blocked,
         announced: announced.map(Announced::from),
-        mode,
-        rule: rule.map(shown),
+        mode: mode.clone(),
+        rule: rest.rule().map(shown),
         beneath: beneath.map(shown).collect(),
         lists,
-        evidence: evidence.filter(|evidence| !evidence.parts.is_empty()),
-        kernel: chain
-            .iter()
-            .skip_while(|(row, ..)| *row != id)
-            .filter(|(row, ..)| *row != VerdictId::NONE)
-            .map(|(id, verdict, hits)| kernel_verdict(*id, verdict, *hits, now))
-            .collect(),
+        evidence: evidence
+            .clone()
+            .filter(|evidence| !evidence.parts.is_empty()),
+        kernel: rest.kernel(chain, now),
+        ports,
         notes,
     }
+}
+
+/// The verdict of packets of one kind, and what it means.
+struct Judged<'a> {
+    id: VerdictId,
+    verdict: Verdict,
+    behind: Option<Behind<'a>>,
+    effect: Effect,
+    drops: bool,
+    blocked: bool,
+}
+
+impl<'a> Judged<'a> {
+    /// Of packets to a port in these groups.
+    fn new(
+        chain: &[(VerdictId, Verdict, Hits)],
+        mode: &ModeView,
+        groups: Groups,
+        behind: impl Fn(VerdictId) -> Option<Behind<'a>>,
+        now: Now,
+    ) -> Self {
+        let table = |id| {
+            let row = chain.iter().find(|(row, ..)| *row == id);
+            row.map(|(_, verdict, _)| *verdict)
+        };
+        let first = chain.first().map_or(VerdictId::NONE, |(id, ..)| *id);
+        let (id, verdict) = in_force(first, table, || groups, || now.boot_ns);
+        let drops = Action::from_code(verdict.action) == Action::Drop;
+        let blocked = drops && !verdict.has(Flags::MONITOR_ONLY);
+        let effect = match (drops, blocked && mode.enforces(), &mode.bypass) {
+            (false, ..) | (true, false, Some(_)) => Effect::Pass,
+            (true, true, _) => Effect::Drop,
+            (true, false, None) => Effect::WouldDrop,
+        };
+        Self {
+            id,
+            verdict,
+            behind: behind(id),
+            effect,
+            drops,
+            blocked,
+        }
+    }
+
+    fn rule(&self) -> Option<&'a Rule> {
+        match self.behind? {
+            Behind::Rule(rule) => Some(rule),
+            Behind::List(_) => None,
+        }
+    }
+
+    fn list(&self) -> Option<&'a List> {
+        match self.behind? {
+            Behind::Rule(_) => None,
+            Behind::List(list) => Some(list),
+        }
+    }
+
+    /// Says so if somebody else should decide.
+    fn disagreement(&self, wanted: Option<By>) -> Option<String> {
+        let decides = self.behind.map(|behind| match behind {
+            Behind::Rule(rule) => By::Rule(rule.id),
+            Behind::List(list) => By::List(list.id()),
+        });
+        (decides != wanted).then(|| disagreement(decides, wanted, self.id))
+    }
+
+    /// The verdict that applies, then what follows when it ends.
+    fn kernel(&self, chain: &[(VerdictId, Verdict, Hits)], now: Now) -> Vec<KernelVerdict> {
+        let mut rows = Vec::new();
+        let mut next = self.id;
+        while let Some((id, verdict, hits)) = chain.iter().find(|(id, ..)| *id == next) {
+            if rows.len() == chain.len() {
+                break;
+            }
+            rows.push(kernel_verdict(*id, verdict, *hits, now));
+            next = verdict.then;
+        }
+        rows
+    }
+}
+
+/// The groups that verdicts ask about, many together first.
+fn asked(chain: &[(VerdictId, Verdict, Hits)]) -> Vec<Groups> {
+    let asked: BTreeSet<Groups> = chain.iter().map(|(_, verdict, _)| verdict.ports).collect();
+    let mut asked: Vec<Groups> = asked
+        .into_iter()
+        .filter(|groups| !groups.is_none())
+        .collect();
+    asked.sort_by_key(|groups| Reverse(groups.0.count_ones()));
+    asked
+}
+
+fn many_ports(ports: &[u16]) -> String {
+    let words: Vec<String> = ports.iter().map(ToString::to_string).collect();
+    format!("port {}", words.join(","))
 }
 
 /// A list that decides is named by its entry in `lists`, which comes first.

@@ -10,6 +10,7 @@ use crate::{
     },
     event::{Body, Bypass, ModeChange},
     host,
+    policy::Only,
     rules::rule::RuleAction,
     store::Change,
 };
@@ -58,6 +59,17 @@ impl Daemon {
             Request::Confirm { same_session } => self.confirm(peer, same_session),
             Request::Bypass { reason, seconds } => self.bypass(&reason, seconds, peer),
             Request::Resume {} => self.resume(peer),
+            Request::Only {
+                ports,
+                from,
+                monitor,
+            } => self.only(&Only {
+                ports,
+                from,
+                monitor,
+            }),
+            Request::OnlyList {} => self.onlys().map(Response::Onlys),
+            Request::OnlyRemove { ports } => self.only_remove(&ports),
             Request::Reload {} => self.reload().map(|message| Response::Ok { message }),
             Request::Attach {
                 iface,

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use bot_common::{
     abi::{
         counter::Hits,
+        ports::{GROUP_LINES, GroupLine, Groups},
         verdict::{Verdict, VerdictId},
     },
     address::Address,
@@ -18,7 +19,7 @@ use bot_common::{
 
 use crate::{
     datapath::{Datapath, TableError},
-    policy::{self, Enforced, Inputs, Limits, Owner, Room, TableFull},
+    policy::{self, Enforced, Inputs, Limits, Owner, PortGroups, Room, TableFull},
     rules::{prefix::Prefix, rule::RuleId, time::Now},
     table::{Image, Ranges},
 };
@@ -113,6 +114,16 @@ impl Enforcer {
             repairs: 0,
             cursor: Cursor::default(),
         })
+    }
+
+    /// The port groups that the kernel holds, and which of them its table asks about.
+    pub(super) fn port_groups(&self) -> Result<PortGroups, TableError> {
+        let lines = (0..GROUP_LINES).map(|index| self.datapath.port_groups(index));
+        let lines: Vec<GroupLine> = lines.collect::<Result<_, _>>()?;
+        let ids = self.enforced.owners();
+        let asked = ids.filter_map(|(id, _)| self.enforced.verdict(id));
+        let asked = asked.fold(Groups::NONE, |all, verdict| all.or(verdict.ports));
+        Ok(PortGroups::from_lines(&lines, asked))
     }
 
     /// Works out what `reach` takes. An error leaves everything as it was.
@@ -279,15 +290,15 @@ impl Enforcer {
         self.kept_hits.remove(&Owner::Rule(rule));
     }
 
-    /// The kernel's own answer about an address, with the hits of each verdict of the chain.
+    /// The kernel's own answer about an address, with the hits of each verdict of it.
     pub(super) fn lookup(
         &self,
         address: Address,
     ) -> Result<Vec<(VerdictId, Verdict, Hits)>, TableError> {
-        let (first, chain) = self.datapath.lookup(address)?;
-        let ids = ids_of(first, &chain);
+        let found = self.datapath.lookup(address)?;
+        let ids: Vec<VerdictId> = found.iter().map(|(id, _)| *id).collect();
         let hits = self.datapath.hits(&ids)?;
-        let rows = ids.into_iter().zip(chain).zip(hits);
+        let rows = found.into_iter().zip(hits);
         Ok(rows
             .map(|((id, verdict), hits)| (id, verdict, hits))
             .collect())
@@ -376,15 +387,6 @@ fn ids_in(ranges: &Ranges) -> Vec<VerdictId> {
     ids.sort_unstable();
     ids.dedup();
     ids
-}
-
-/// The ids of a chain, from its first id and the terms.
-pub(super) fn ids_of(first: VerdictId, chain: &[Verdict]) -> Vec<VerdictId> {
-    let beneath = chain.iter().map(|verdict| verdict.then);
-    std::iter::once(first)
-        .chain(beneath)
-        .take(chain.len())
-        .collect()
 }
 
 fn add(sum: &mut Hits, more: Hits) {

@@ -23,7 +23,7 @@ use crate::{
     control::protocol::{Failure, FailureCode},
     datapath::{Datapath, TableError},
     event::Cause,
-    policy::{self, Group, Inputs, Limits, List, ListId, Owner, Tiers},
+    policy::{self, Group, Inputs, Limits, List, ListId, Only, Owner, Tiers},
     rules::{
         rule::{Draft, Origin, Rule, RuleId},
         set::{RuleSet, Synced},
@@ -38,7 +38,8 @@ macro_rules! inputs {
     ($filter:expr) => {
         $crate::policy::Inputs {
             rules: &$filter.rules,
-            lists: &$filter.lists,
+            lists: $filter.spoken.all(),
+            ports: $filter.spoken.groups(),
             database: $filter.database.as_deref(),
             tiers: $filter.tiers,
         }
@@ -46,8 +47,10 @@ macro_rules! inputs {
 }
 
 mod configure;
+mod locks;
 
 pub(super) use configure::Configured;
+pub(super) use locks::Spoken;
 
 /// How long to wait before a kernel that refused is asked again.
 const RETRY_NS: u64 = 10_000_000_000;
@@ -59,7 +62,7 @@ pub(super) struct Filter {
     /// The disk's side.
     pub store: Store,
     rules: RuleSet,
-    lists: Vec<List>,
+    spoken: Spoken,
     database: Option<Arc<Database>>,
     tiers: Tiers,
     lag: Option<Lag>,
@@ -93,12 +96,15 @@ impl Filter {
         store: Store,
         limits: Limits,
         rules: RuleSet,
+        onlys: Vec<Only>,
     ) -> Result<Self, TableError> {
+        let enforcer = Enforcer::new(datapath, limits)?;
+        let groups = enforcer.port_groups()?;
         Ok(Self {
-            enforcer: Enforcer::new(datapath, limits)?,
+            enforcer,
             store,
             rules,
-            lists: Vec::new(),
+            spoken: Spoken::at_start(groups, onlys),
             database: None,
             tiers: Tiers::default(),
             lag: None,
@@ -114,7 +120,7 @@ impl Filter {
 
     /// The lists.
     pub(super) fn lists(&self) -> &[List] {
-        &self.lists
+        self.spoken.lists()
     }
 
     /// Prefixes of each list, as the kernel's table was last made of them.
@@ -276,13 +282,17 @@ impl Filter {
         match self.enforcer.owner(verdict)? {
             Owner::Rule(id) => self.rules.get(id).map(Behind::Rule),
             Owner::List(id) => {
-                let list = self.lists.iter().find(|list| list.id() == id);
+                let mut lists = self.spoken.all().iter();
+                let list = lists.find(|list| list.id() == id);
                 list.map(Behind::List)
             }
             Owner::Group(group) => {
-                let winner = policy::explain(&self.inputs(), src, now).winning_rule()?;
-                let rule = self.rules.get(winner)?;
-                (Group::from(&rule.origin) == group).then_some(Behind::Rule(rule))
+                let explanation = policy::explain(&self.inputs(), src, now);
+                let mut winners = explanation.winning_rules();
+                let is_of_it = |rule: &&Rule| Group::from(&rule.origin) == group;
+                winners
+                    .find_map(|id| self.rules.get(id).filter(is_of_it))
+                    .map(Behind::Rule)
             }
             Owner::Unknown => None,
         }
@@ -293,7 +303,11 @@ impl Filter {
         match (self.behind(verdict, src, now), self.enforcer.owner(verdict)) {
             (Some(Behind::Rule(rule)), _) => Cause::of(rule),
             (Some(Behind::List(list)), _) => Cause {
-                origin: Some(format!("list {}", list.name())),
+                origin: Some(if locks::is_lock(list) {
+                    list.name().to_string()
+                } else {
+                    format!("list {}", list.name())
+                }),
                 ..Cause::default()
             },
             (None, Some(Owner::Rule(id))) => Cause {
@@ -356,14 +370,18 @@ impl Filter {
 
     /// Puts into the kernel what `reach` takes.
     fn attempt(&mut self, reach: &Reach, now: Now) -> Result<(), EnforceError> {
+        if *reach == Reach::Everything {
+            self.write_groups()?;
+        }
         let inputs = inputs!(self);
         let prepared = self.enforcer.prepare(&inputs, reach, now)?;
         self.enforcer.publish(prepared, &inputs, now)?;
         if *reach == Reach::Everything {
             self.lag = None;
+            self.spoken.settle(now);
         }
         if self.lag.is_none() {
-            let lists = self.lists.iter();
+            let lists = self.spoken.lists().iter();
             self.enforced = lists.map(|list| (list.id(), list.len())).collect();
         }
         Ok(())

@@ -13,7 +13,7 @@ use crate::{
         rails::{Kind, popular},
     },
     lists::ListIds,
-    policy::{List, ListKind, Score},
+    policy::{List, ListKind, Score, list_of_proxy},
     rules::prefix::Prefix,
 };
 
@@ -27,7 +27,7 @@ pub(super) fn lists(
     ids: &mut ListIds,
 ) -> Vec<List> {
     let of_proxy = |proxy: &Proxy| {
-        let name = format!("proxy:{}", proxy.name);
+        let name = list_of_proxy(&proxy.name);
         let addresses = addresses(proxy, lists, feeds, database);
         let entries = addresses.into_iter().map(|prefix| (prefix, Score::MAX));
         List::new(ids.of(&name), name.into(), ListKind::Popular, entries)

@@ -34,7 +34,7 @@ impl Daemon {
         let now = host::now();
         for (address, connections) in sources {
             let known = self.known_good.contains(address);
-            if known || self.fate_of(address).0 == Action::Pass {
+            if known || self.fate_of(address, 0).0 == Action::Pass {
                 self.known_good.saw(address, connections, now.boot_ns);
             }
         }

@@ -24,6 +24,7 @@ mod networks;
 mod notify;
 mod observe;
 mod offline;
+mod only;
 mod prepare;
 mod reload;
 mod rules;
@@ -268,23 +269,24 @@ impl Daemon {
             return;
         };
         self.hello_from(outcome.flow.src);
-        let (action, cause) = self.fate_of(outcome.flow.src);
+        let (action, cause) = self.fate_of(outcome.flow.src, outcome.flow.dport);
         let body = observe::hello(outcome.flow, hello, action, cause);
         self.sink.emit(host::now().at(outcome.began), body);
     }
 
-    /// What becomes of a source's packets now, by the kernel's own table.
-    fn fate_of(&self, src: Address) -> (Action, Cause) {
+    /// What becomes of a source's packets to a port now, by the kernel's own table.
+    fn fate_of(&self, src: Address, port: u16) -> (Action, Cause) {
         let now = host::now();
-        let Ok((first, chain)) = self.filter.enforcer.datapath.lookup(src) else {
+        let Ok(found) = self.filter.enforcer.datapath.lookup(src) else {
             return (Action::Pass, Cause::default());
         };
-        let ids = enforcer::ids_of(first, &chain);
+        let first = found.first().map_or(VerdictId::NONE, |(id, _)| *id);
         let table = |id: VerdictId| {
-            let position = ids.iter().position(|other| *other == id)?;
-            chain.get(position).copied()
+            let row = found.iter().find(|(other, _)| *other == id);
+            row.map(|(_, verdict)| *verdict)
         };
-        let (id, verdict) = in_force(first, table, || now.boot_ns);
+        let groups = || self.filter.spoken().groups().of(port);
+        let (id, verdict) = in_force(first, table, groups, || now.boot_ns);
         let enforces = self.mode.view(now).enforces();
         (
             observe::action(&verdict, enforces),

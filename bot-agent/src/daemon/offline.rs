@@ -3,13 +3,15 @@
 
 use std::{fs, io, net::IpAddr, os::unix::fs::MetadataExt as _, path::Path, time::Duration};
 
-use bot_common::abi::verdict::{Action, VerdictId};
+use bot_common::abi::{
+    ports::{GROUP_LINES, GroupLine, Groups},
+    verdict::{Action, VerdictId},
+};
 use rustix::process::{Gid, Uid};
 
 use super::{
     belongings::in_state_dir,
     check::{Facts, check},
-    enforcer::ids_of,
     filter::Behind,
     interfaces::view_of,
     mode::{ModeState, view_of_settings},
@@ -26,7 +28,7 @@ use crate::{
         ownership::{Ids, give},
         privilege,
     },
-    policy::{self, Inputs},
+    policy::{self, Inputs, PortGroups},
     rules::{rule::RuleAction, set::RuleSet},
     store::{Bypass, Change, FILE, Store},
 };
@@ -98,6 +100,7 @@ impl Offline {
             }),
             table: None,
             lists: Vec::new(),
+            onlys: Vec::new(),
             asn: None,
             counters: counters(&read),
             ports: None,
@@ -109,21 +112,27 @@ impl Offline {
     pub fn check(&self, address: IpAddr, state_dir: &Path) -> Result<Check, OfflineError> {
         let now = host::now();
         let address = address.into();
-        let (first, chain) = self.pinned.lookup(address)?;
-        let ids = ids_of(first, &chain);
+        let found = self.pinned.lookup(address)?;
+        let ids: Vec<VerdictId> = found.iter().map(|(id, _)| *id).collect();
         let hits = self.pinned.hits(&ids)?;
+        let groups = self.port_groups()?;
         let mut notes =
             vec!["without the agent: configured rules and protection are not named here".into()];
         let rules = stored_rules(state_dir).unwrap_or_else(|note| {
             notes.push(note);
             RuleSet::default()
         });
-        let rows = ids.iter().copied().zip(chain).zip(hits);
+        let rows = found.into_iter().zip(hits);
         let chain: Vec<_> = rows
             .map(|((id, verdict), hits)| (id, verdict, hits))
             .collect();
-        let winner = policy::explain(&Inputs::of_rules(&rules), address, now)
-            .winning_rule()
+        let inputs = Inputs {
+            ports: &groups,
+            ..Inputs::of_rules(&rules)
+        };
+        let winner = policy::explain(&inputs, address, now)
+            .winning_rules()
+            .next()
             .and_then(|id| rules.get(id));
         let behind = |id: VerdictId| -> Option<Behind<'_>> {
             let (_, verdict, _) = chain.iter().find(|(row, ..)| *row == id)?;
@@ -137,7 +146,7 @@ impl Offline {
             announced: None,
             chain: chain.clone(),
             mode: self.mode()?,
-            inputs: Inputs::of_rules(&rules),
+            inputs,
             evidence: None,
             notes,
         };
@@ -177,6 +186,13 @@ impl Offline {
         self.pinned.set_settings(&settings)?;
         keep(state_dir, Change::Mode(Mode::Monitor));
         self.mode()
+    }
+
+    /// The port groups of the kernel, whoever asks about them.
+    fn port_groups(&self) -> Result<PortGroups, TableError> {
+        let lines = (0..GROUP_LINES).map(|index| self.pinned.port_groups(index));
+        let lines: Vec<GroupLine> = lines.collect::<Result<_, _>>()?;
+        Ok(PortGroups::from_lines(&lines, Groups::NONE))
     }
 
     fn write_bypass(&mut self, bypass_until: u64) -> Result<(), TableError> {

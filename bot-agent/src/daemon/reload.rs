@@ -66,6 +66,7 @@ impl Daemon {
             self.follow_feeds(&before);
         })?;
         self.tell_list_files(files);
+        self.tell_locks();
         if (&before.proxies, &before.lists) != (&self.config.proxies, &self.config.lists) {
             self.watch_fronts();
         }

@@ -159,10 +159,9 @@ impl Daemon {
     }
 
     fn lists(&self) -> Lists<'_> {
-        let inputs = self.filter.inputs();
         Lists {
-            lists: inputs.lists,
-            tiers: inputs.tiers,
+            lists: self.filter.lists(),
+            tiers: self.filter.inputs().tiers,
         }
     }
 

@@ -11,6 +11,7 @@ impl Daemon {
         Configured {
             rules: config.rules.clone(),
             lists,
+            onlys: config.onlys.clone(),
             database: self.databases.shared(),
             tiers: config.tiers,
             prefixes: wishes::limits(config).prefixes,

@@ -146,7 +146,7 @@ fn open(
     };
     let sink = Sink::new(console, config.log.budget_per_second, file, RECENT_EVENTS);
     let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-    let filter = Filter::new(datapath, store, wishes::limits(config), rules)?;
+    let filter = Filter::new(datapath, store, wishes::limits(config), rules, stored.onlys)?;
     let mut daemon = Daemon {
         config: Arc::new(config.clone()),
         config_path: start.config_path.clone(),
@@ -196,6 +196,7 @@ impl Daemon {
         let configured = self.configured(&config, lists);
         self.filter.configure(configured, now)?;
         self.tell_list_files(files);
+        self.tell_locks();
         self.look_at_databases();
         let database = self.databases.get().ok();
         if let Some(rule) = database.and_then(|database| objection(&self.config.rules, database)) {

@@ -56,6 +56,7 @@ impl Daemon {
             rules: Some(count(self.filter.rules())),
             table: self.table_view(now),
             lists: self.list_views()?,
+            onlys: self.onlys()?,
             asn: self.databases.get().ok().map(DatabaseView::of),
             counters,
             ports: Some(PortsView {

@@ -10,10 +10,10 @@ use bot_common::{
     abi::{
         counter::{COUNTERS, Counter, Hits},
         names,
-        ports::{PORT_WORDS, PortWord},
+        ports::{GroupLine, PORT_WORDS, PortWord},
         record::{REPORT_SLOTS, ReportSlot},
         settings::Settings,
-        verdict::{MAX_CHAIN, Verdict, VerdictId},
+        verdict::{MAX_CHAIN, MAX_FORKS, Verdict, VerdictId},
     },
     address::Address,
 };
@@ -39,6 +39,7 @@ pub struct Tables {
     report_slots: PerCpuArray<MapData, [u8; size_of::<ReportSlot>()]>,
     pub(super) settings: Array<MapData, [u8; size_of::<Settings>()]>,
     pub(super) ports: Array<MapData, [u8; size_of::<PortWord>()]>,
+    pub(super) port_groups: Array<MapData, [u8; size_of::<GroupLine>()]>,
     pub(super) written: Written,
 }
 
@@ -103,6 +104,7 @@ impl Tables {
             report_slots: typed(map, names::MAP_REPORT_SLOTS)?,
             settings: typed(map, names::MAP_SETTINGS)?,
             ports: typed(map, names::MAP_PORTS)?,
+            port_groups: typed(map, names::MAP_PORT_GROUPS)?,
             written: Written::default(),
         })
     }
@@ -144,19 +146,22 @@ impl Tables {
         Ok(found)
     }
 
-    /// What the kernel's own table says about an address: its id,
-    /// and the terms of that id and of those that follow it by expiry. Terms that apply already
+    /// What the kernel's own table says about an address: its id with its terms, then all that lie
+    /// beneath, those of other ports after those that expiry uncovers. Terms that apply already
     /// or no more are for the caller to judge: the kernel does, packet by packet.
-    pub fn lookup(&self, address: Address) -> Result<(VerdictId, Vec<Verdict>), TableError> {
-        let first = self.prefixes.lookup(&address);
-        let mut chain = Vec::new();
-        let mut next = first;
-        while next != VerdictId::NONE && chain.len() < MAX_CHAIN {
+    pub fn lookup(&self, address: Address) -> Result<Vec<(VerdictId, Verdict)>, TableError> {
+        let mut found: Vec<(VerdictId, Verdict)> = Vec::new();
+        let mut waiting = vec![self.prefixes.lookup(&address)];
+        while let Some(next) = waiting.pop() {
+            let is_known = found.iter().any(|(id, _)| *id == next);
+            if next == VerdictId::NONE || is_known || found.len() == MAX_FORKS * MAX_CHAIN {
+                continue;
+            }
             let verdict: Verdict = transmute!(self.verdict_bytes(next)?);
-            chain.push(verdict);
-            next = verdict.then;
+            found.push((next, verdict));
+            waiting.extend([verdict.otherwise, verdict.then]);
         }
-        Ok((first, chain))
+        Ok(found)
     }
 
     /// The terms of an id as they stand in the kernel.

@@ -2,12 +2,13 @@
 
 use std::cmp::Reverse;
 
-use bot_common::abi::verdict::Action;
+use bot_common::abi::{ports::Groups, verdict::Action};
 use serde::Serialize;
 
 use super::{
     deadline::Ends,
     list::{List, ListId, ListKind},
+    ports::PortGroups,
     precedence::{Group, Narrowness, Place, Precedence, Strength},
 };
 use crate::rules::{
@@ -46,6 +47,8 @@ pub(super) struct Candidate {
     pub(super) ends: Ends,
     pub(super) by: By,
     pub(super) sharing: Sharing,
+    /// Only packets to a port of this group; none: every packet.
+    pub(super) ports: Groups,
     pub(super) action: Action,
     pub(super) services: bool,
     pub(super) monitor: bool,
@@ -91,6 +94,7 @@ impl Candidate {
             } else {
                 Sharing::Soon(group)
             },
+            ports: Groups::NONE,
             action: match rule.action {
                 RuleAction::Allow => Action::Pass,
                 RuleAction::Block => Action::Drop,
@@ -104,7 +108,11 @@ impl Candidate {
 
     /// An entry of a list that acts so on it, apart from its narrowness; `None` where it says
     /// nothing. [`Act::of`] finds out how a list acts.
-    pub(super) fn of_list(list: &List, act: Act) -> Option<Self> {
+    pub(super) fn of_list(list: &List, act: Act, ports: &PortGroups) -> Option<Self> {
+        let ports = match list.ports() {
+            Some(own) => ports.number(own)?,
+            None => Groups::NONE,
+        };
         let Act {
             place,
             action,
@@ -127,6 +135,7 @@ impl Candidate {
             ends: Ends::NEVER,
             by: By::List(list.id()),
             sharing: Sharing::Never,
+            ports,
             action,
             services: scope == Scope::Services,
             monitor: monitor && action != Action::Monitor,
@@ -178,6 +187,16 @@ impl Candidate {
         self.guard == Guard::Above
     }
 
+    /// Whether it is about packets to a port in these groups, and no other.
+    pub(super) fn is_about(&self, groups: Groups) -> bool {
+        groups.has_all(self.ports)
+    }
+
+    /// Whether it is a lock, or lets an address through one.
+    pub(super) fn locks(&self) -> bool {
+        self.class.place == Place::Only
+    }
+
     pub(super) fn guards(&self) -> bool {
         self.guard == Guard::Itself
     }
@@ -205,6 +224,13 @@ impl Act {
             ListKind::Allow => exempt(Place::AllowList),
             ListKind::VerifiedCrawler => exempt(Place::VerifiedCrawler),
             ListKind::Popular => exempt(Place::Popular),
+            ListKind::Only { monitor } => Self {
+                place: Place::Only,
+                action: Action::Drop,
+                scope: Scope::All,
+                monitor,
+            },
+            ListKind::Admit => exempt(Place::Only),
             ListKind::Category {
                 action,
                 scope,

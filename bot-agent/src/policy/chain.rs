@@ -1,6 +1,9 @@
-//! Chains: what holds for an address now, and what each deadline uncovers.
+//! Chains: what holds for packets of one kind from an address now, and what each deadline uncovers.
 
-use bot_common::abi::verdict::{Action, Flags, MAX_CHAIN, Scope, Verdict, VerdictId};
+use bot_common::abi::{
+    ports::Groups,
+    verdict::{Action, Flags, MAX_CHAIN, Scope, Verdict, VerdictId},
+};
 
 use super::{
     candidate::{By, Candidate, Owner, Sharing},
@@ -24,16 +27,57 @@ pub struct Terms {
 }
 
 impl Terms {
-    /// The entry of the verdict table, with `then` beneath.
-    pub fn verdict(self, then: VerdictId) -> Verdict {
+    /// The entry of the verdict table, above what is beneath.
+    pub fn verdict(self, beneath: Beneath) -> Verdict {
         let flag = |set: bool, flag: Flags| if set { flag.0 } else { 0 };
         Verdict {
             expires: self.expires,
-            then,
+            then: beneath.then,
+            otherwise: beneath.otherwise,
+            ports: beneath.ports,
             action: self.action as u8,
             flags: flag(self.monitor, Flags::MONITOR_ONLY) | flag(self.forced, Flags::FORCED),
             scope: self.scope as u8,
             rate_class: 0,
+            reserved: [0; 2],
+        }
+    }
+}
+
+/// What lies beneath a verdict.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub struct Beneath<T = VerdictId> {
+    /// After its deadline.
+    pub then: T,
+    /// Only packets to a port of all these groups meet the verdict; none: all packets do.
+    pub ports: Groups,
+    /// What the other packets meet.
+    pub otherwise: T,
+}
+
+impl<T> Beneath<T> {
+    /// All packets meet the verdict, and after its deadline `then`.
+    pub(super) const fn all(then: T, nothing: T) -> Self {
+        Self {
+            then,
+            ports: Groups::NONE,
+            otherwise: nothing,
+        }
+    }
+}
+
+impl Beneath {
+    /// The verdicts that lie beneath.
+    pub(super) fn ids(self) -> [VerdictId; 2] {
+        [self.then, self.otherwise]
+    }
+
+    /// What lies beneath a verdict of the table.
+    pub(super) fn of(verdict: &Verdict) -> Self {
+        Self {
+            then: verdict.then,
+            ports: verdict.ports,
+            otherwise: verdict.otherwise,
         }
     }
 }
@@ -91,7 +135,7 @@ impl Link {
 /// the address.
 pub type Chain = Vec<Link>;
 
-/// The chain of everything that covers one address, best first.
+/// The chain of everything that speaks about such packets from one address, best first.
 pub(super) fn chain(candidates: &[Candidate], now: u64) -> Chain {
     let mut chain = Chain::new();
     let mut at = now;

@@ -86,10 +86,10 @@ struct Compilation<'a> {
 
 impl<'a> Compilation<'a> {
     fn new(inputs: &Inputs<'a>, now: Now) -> Self {
-        let mut states = States::new(now.boot_ns);
+        let mut states = States::new(now.boot_ns, inputs.ports.signatures());
         let lists = inputs.lists.iter();
         let lists = lists
-            .map(|list| (list, voices(list, inputs.tiers, &mut states)))
+            .map(|list| (list, voices(list, inputs, &mut states)))
             .collect();
         Self {
             rules: inputs.rules,
@@ -183,9 +183,11 @@ fn has_networks(rules: &RuleSet) -> bool {
 }
 
 /// The ways in which a list's entries speak.
-fn voices(list: &List, tiers: Tiers, states: &mut States) -> Voices {
+fn voices(list: &List, inputs: &Inputs<'_>, states: &mut States) -> Voices {
+    let tiers = inputs.tiers;
     let mut voice = |tier| {
-        let candidate = Candidate::of_list(list, Act::of(list.kind(), tier))?;
+        let act = Act::of(list.kind(), tier);
+        let candidate = Candidate::of_list(list, act, inputs.ports)?;
         Some(states.voice(candidate))
     };
     match list.kind() {
@@ -195,6 +197,8 @@ fn voices(list: &List, tiers: Tiers, states: &mut States) -> Voices {
         ListKind::Allow
         | ListKind::VerifiedCrawler
         | ListKind::Popular
+        | ListKind::Only { .. }
+        | ListKind::Admit
         | ListKind::Category { .. } => Voices::Same(voice(Action::Pass)),
     }
 }

@@ -1,17 +1,20 @@
 //! The dictionary: which verdict id a link of a chain gets, whom it counts for, and what is free.
 //!
-//! Invariant: an id that the table refers to, directly or through `then`, keeps its terms. Ids are
+//! Invariant: an id that the table refers to, directly or through `then` and `otherwise`, keeps its terms. Ids are
 //! freed by a sweep ([`Dictionary::sweep`]) that is told what the table refers to. A rule has ids of
 //! its own, and so exact hit counts, until half of all ids are given away like that; how it goes on
 //! from there is [`Grouping`]'s.
 
 use std::collections::HashMap;
 
-use bot_common::abi::verdict::{Verdict, VerdictId};
+use bot_common::abi::{
+    ports::Groups,
+    verdict::{MAX_CHAIN, MAX_FORKS, Verdict, VerdictId},
+};
 
 use super::{
     candidate::{Owner, Sharing},
-    chain::{Link, Terms},
+    chain::{Beneath, Link, Terms},
     deadline,
     slots::{Slot, Slots, to_index},
 };
@@ -84,14 +87,12 @@ impl Dictionary {
     ) -> Self {
         let mut slots = Slots::new(capacity, false);
         let known: HashMap<VerdictId, Verdict> = verdicts.iter().copied().collect();
-        for head in referred {
-            let mut next = head;
-            while next != VerdictId::NONE && slots.verdict(next).is_none() {
-                let Some(verdict) = known.get(&next) else {
-                    break;
-                };
+        let mut waiting: Vec<VerdictId> = referred.into_iter().collect();
+        while let Some(next) = waiting.pop() {
+            let is_new = next != VerdictId::NONE && slots.verdict(next).is_none();
+            if let Some(verdict) = known.get(&next).filter(|_| is_new) {
                 slots.found(next, *verdict);
-                next = verdict.then;
+                waiting.extend(Beneath::of(verdict).ids());
             }
         }
         if let Some(freed) = freed {
@@ -118,30 +119,25 @@ impl Dictionary {
         &mut self.slots
     }
 
-    /// The id of a link above `then`. `hint` is the id in the same place of the chain that the
-    /// addresses have at present. A fresh verdict is added to `fresh`.
+    /// The id of a link above what is beneath. `hint` is the id in the same place of what the addresses
+    /// have at present. A fresh verdict is added to `fresh`.
     pub(super) fn id_for(
         &mut self,
         link: &Link,
-        then: VerdictId,
+        beneath: Beneath,
         hint: Option<VerdictId>,
         grouping: Grouping,
         now: u64,
         fresh: &mut Vec<Fresh>,
     ) -> Result<VerdictId, Exhausted> {
-        let verdict = link.terms.verdict(then);
+        let verdict = link.terms.verdict(beneath);
         match self.known(link, &verdict, hint, grouping) {
             Known::Id(id) => Ok(id),
             Known::Not { may_share } if grouping != Grouping::Coarse => {
                 self.give(link, verdict, may_share, grouping, now, fresh)
             }
             Known::Not { .. } => {
-                let expires = deadline::coarser(link.terms.expires, link.grain);
-                let terms = Terms {
-                    expires,
-                    ..link.terms
-                };
-                let verdict = terms.verdict(then);
+                let verdict = coarse(link).verdict(beneath);
                 match self.known(link, &verdict, hint, grouping) {
                     Known::Id(id) => Ok(id),
                     Known::Not { may_share } => {
@@ -232,14 +228,15 @@ impl Dictionary {
     /// by then is nobody's.
     pub(super) fn sweep(&mut self, referred: impl IntoIterator<Item = VerdictId>, now: u64) {
         let mut marked = vec![false; self.slots.len()];
+        let mut waiting: Vec<VerdictId> = Vec::new();
         for head in referred {
-            let mut next = head;
-            while let Some(mark) = marked.get_mut(to_index(next)).filter(|mark| !**mark) {
-                *mark = true;
-                next = match self.slots.verdict(next) {
-                    Some(verdict) => verdict.then,
-                    None => break,
-                };
+            waiting.push(head);
+            while let Some(next) = waiting.pop() {
+                if let Some(mark) = marked.get_mut(to_index(next)).filter(|mark| !**mark) {
+                    *mark = true;
+                    let verdict = self.slots.verdict(next);
+                    waiting.extend(verdict.into_iter().flat_map(|it| Beneath::of(it).ids()));
+                }
             }
         }
         for (id, marked) in self.slots.ids().zip(marked) {
@@ -259,10 +256,42 @@ impl Dictionary {
         }
     }
 
+    /// Of what lies beneath `from` and itself, the id that says what `link` says, about the same ports:
+    /// the nearest, those that expiry uncovers before those of other ports.
+    pub(super) fn saying(&self, link: &Link, ports: Groups, from: VerdictId) -> Option<VerdictId> {
+        let is_it = |verdict: &Verdict| {
+            let beneath = Beneath::of(verdict);
+            let says = |terms: Terms| terms.verdict(beneath) == *verdict;
+            beneath.ports == ports && (says(link.terms) || says(coarse(link)))
+        };
+        let mut waiting = vec![from];
+        // As far as a packet goes, and no further into what is damaged.
+        for _ in 0..MAX_FORKS * MAX_CHAIN {
+            let id = waiting.pop()?;
+            let Some(verdict) = self.slots.verdict(id) else {
+                continue;
+            };
+            if is_it(verdict) {
+                return Some(id);
+            }
+            let [then, otherwise] = Beneath::of(verdict).ids();
+            waiting.extend([otherwise, then]);
+        }
+        None
+    }
+
     /// Every id that says something or rests, and whom its hits count for.
     pub(super) fn owners(&self) -> impl Iterator<Item = (VerdictId, Owner)> {
         self.slots
             .ids()
             .filter_map(|id| Some((id, self.owner(id)?)))
+    }
+}
+
+/// What a link says where ids run short.
+fn coarse(link: &Link) -> Terms {
+    Terms {
+        expires: deadline::coarser(link.terms.expires, link.grain),
+        ..link.terms
     }
 }

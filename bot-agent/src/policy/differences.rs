@@ -7,23 +7,28 @@ use std::{cmp::Ordering, iter::Peekable};
 use super::list::{List, Score};
 use crate::rules::prefix::Prefix;
 
-/// The prefixes of entries that are in one of the sets only, or with another score; `None` where there are
-/// more than `most` of them, or a list is of another kind.
+/// The prefixes of entries that are in one of the sets only, or are there good for something else; `None`
+/// where there are more than `most` of them.
 pub fn differences(before: &[List], after: &[List], most: usize) -> Option<Vec<Prefix>> {
     let mut found = Vec::new();
     for list in after {
-        let old = before.iter().find(|old| old.id() == list.id());
-        match old {
-            Some(old) if old.kind() != list.kind() => return None,
+        match before.iter().find(|old| is_same(old, list)) {
             Some(old) => collect(merged(old.entries(), list.entries()), most, &mut found)?,
             None => collect(list.entries().map(first), most, &mut found)?,
         }
     }
-    let is_gone = |old: &&List| after.iter().all(|list| list.id() != old.id());
+    let is_gone = |old: &&List| !after.iter().any(|list| is_same(old, list));
     for list in before.iter().filter(is_gone) {
         collect(list.entries().map(first), most, &mut found)?;
     }
     Some(found)
+}
+
+/// Whether both are the same list, good for the same. What a lock lets in has the identity of the list that
+/// it is from.
+fn is_same(one: &List, other: &List) -> bool {
+    let good_for = |list: &List| (list.id(), list.kind(), list.is_past_guard());
+    good_for(one) == good_for(other) && one.ports() == other.ports()
 }
 
 fn collect(
@@ -156,8 +161,10 @@ mod tests {
     fn a_list_of_another_kind_says_something_else_everywhere() {
         let entries = Entries::from([((1, false), 1)]);
         let allow = list(1, &entries);
-        let guard = List::new(ListId(1), "a".into(), ListKind::Popular, allow.entries());
-        assert_eq!(differences(std::slice::from_ref(&allow), &[guard], 9), None);
+        let guard = allow.with(allow.id(), "a".into(), ListKind::Popular);
+        let both = [prefix((1, false)), prefix((1, false))];
+        let found = differences(std::slice::from_ref(&allow), &[guard], 9);
+        assert_eq!(found, Some(both.into()));
         assert_eq!(
             differences(
                 std::slice::from_ref(&allow),

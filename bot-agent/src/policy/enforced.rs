@@ -6,18 +6,19 @@
 //! then frees what was given out for nothing.
 
 use bot_common::{
-    abi::verdict::{MAX_CHAIN, Verdict, VerdictId},
+    abi::verdict::{Verdict, VerdictId},
     address::Address,
 };
 
 use super::{
     candidate::Owner,
+    chain::Beneath,
     compile::{Compiled, Piece},
     dictionary::{Dictionary, Exhausted, Fresh, Grouping},
     family::Family,
     full::{Limits, TableFull},
     room::Room,
-    states::{Chains, NOTHING},
+    states::Chains,
 };
 use crate::{
     rules::time::Now,
@@ -260,53 +261,35 @@ impl Assignment<'_> {
         self.ids.get(index).copied().flatten()
     }
 
-    /// The id of a chain, made from its last link upwards.
+    /// The id of a decision, made from its last links upwards. `present` is what the addresses have in
+    /// the kernel in its place.
     fn intern(&mut self, chain: u32, present: VerdictId) -> Result<VerdictId, Exhausted> {
-        let mut above = Vec::with_capacity(MAX_CHAIN);
-        let mut next = chain;
-        let mut then = VerdictId::NONE;
-        while next != NOTHING {
-            if let Some(id) = self.known(next) {
-                then = id;
-                break;
-            }
-            let Some((link, beneath)) = self.chains.first(next) else {
-                break;
-            };
-            above.push((next, *link));
-            next = beneath;
+        if let Some(id) = self.known(chain) {
+            return Ok(id);
         }
-        let known = self.chains.links(next).count();
-        let hints = self.present_chain(present);
-        let mut hints = hints.into_iter().rev().skip(known);
-        for (number, link) in above.into_iter().rev() {
-            then = self.dictionary.id_for(
-                &link,
-                then,
-                hints.next(),
-                self.grouping,
-                self.now,
-                &mut self.fresh,
-            )?;
-            let index = usize::try_from(number).ok();
-            if let Some(place) = index.and_then(|index| self.ids.get_mut(index)) {
-                *place = Some(then);
-            }
-        }
-        Ok(then)
-    }
-
-    /// The ids of the chain that an address has in the kernel.
-    fn present_chain(&self, present: VerdictId) -> Vec<VerdictId> {
-        let beneath = |id: &VerdictId| {
-            self.dictionary
-                .slots()
-                .verdict(*id)
-                .map(|verdict| verdict.then)
+        let Some((link, beneath)) = self.chains.first(chain) else {
+            return Ok(VerdictId::NONE);
         };
-        std::iter::successors(Some(present), beneath)
-            .take_while(|id| *id != VerdictId::NONE)
-            .take(MAX_CHAIN)
-            .collect()
+        let hint = self.dictionary.saying(link, beneath.ports, present);
+        let under = hint.and_then(|id| self.dictionary.slots().verdict(id));
+        let (then, otherwise) = under.map_or((present, present), |it| (it.then, it.otherwise));
+        let beneath = Beneath {
+            then: self.intern(beneath.then, then)?,
+            ports: beneath.ports,
+            otherwise: self.intern(beneath.otherwise, otherwise)?,
+        };
+        let id = self.dictionary.id_for(
+            link,
+            beneath,
+            hint,
+            self.grouping,
+            self.now,
+            &mut self.fresh,
+        )?;
+        let index = usize::try_from(chain).ok();
+        if let Some(place) = index.and_then(|index| self.ids.get_mut(index)) {
+            *place = Some(id);
+        }
+        Ok(id)
     }
 }

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use bot_common::address::Address;
+use bot_common::{abi::ports::Groups, address::Address};
 
 use super::{
     candidate::{Act, By, Candidate},
-    chain::{Chain, chain},
+    chain::Chain,
+    decision::{Decision, decision},
     inputs::Inputs,
     list::{ListId, Score},
     networks::about,
@@ -53,26 +54,42 @@ pub enum Source {
 pub struct Explanation {
     /// The address.
     pub address: Address,
-    /// What decides now, then everything else that is alive and covers the address, in order of
-    /// precedence.
+    /// What decides now about packets to any port, then everything else that is alive and covers the
+    /// address, in order of precedence.
     pub covering: Vec<Covering>,
-    /// What the table should say: the verdict now, and what lies beneath. Deadlines are rounded up
-    /// here; rules have their own.
-    pub chain: Chain,
+    /// What the table should say: for packets to some ports and for all others the verdict now, and what
+    /// lies beneath. Deadlines are rounded up here; rules have their own.
+    pub decision: Decision,
 }
 
 impl Explanation {
-    /// Who decides now.
-    pub fn winner(&self) -> Option<By> {
-        self.chain.first().map(|link| link.by)
+    /// The verdict of packets to any port now, and what lies beneath.
+    pub fn chain(&self) -> &Chain {
+        &self.decision.rest
     }
 
-    /// The rule that decides now, if it is one.
-    pub fn winning_rule(&self) -> Option<RuleId> {
-        match self.winner()? {
+    /// The verdicts of packets to some ports, and of all others.
+    pub fn chains(&self) -> impl Iterator<Item = &Chain> {
+        self.decision.chains()
+    }
+
+    /// Who decides now, about packets to any port.
+    pub fn winner(&self) -> Option<By> {
+        self.winner_at(Groups::NONE)
+    }
+
+    /// Who decides now about packets to a port in these groups.
+    pub fn winner_at(&self, groups: Groups) -> Option<By> {
+        self.decision.of(groups).first().map(|link| link.by)
+    }
+
+    /// The rules that decide now: first about packets to some ports, then about all others.
+    pub fn winning_rules(&self) -> impl Iterator<Item = RuleId> {
+        let winners = self.decision.chains().filter_map(|chain| chain.first());
+        winners.filter_map(|link| match link.by {
             By::Rule(rule) => Some(rule),
             By::List(_) => None,
-        }
+        })
     }
 
     /// The rules that cover the address.
@@ -121,7 +138,7 @@ pub fn explain_by(
     for list in inputs.lists {
         for (prefix, score) in list.covering(address) {
             let act = Act::of(list.kind(), inputs.tiers.action(score));
-            if let Some(candidate) = Candidate::of_list(list, act) {
+            if let Some(candidate) = Candidate::of_list(list, act, inputs.ports) {
                 let source = Source::Entry {
                     list: list.id(),
                     name: Arc::clone(list.name()),
@@ -135,8 +152,8 @@ pub fn explain_by(
     found.retain(|(_, source)| counts(source));
     found.sort_unstable_by_key(|(candidate, _)| candidate.rank());
     let candidates: Vec<Candidate> = found.iter().map(|(candidate, _)| *candidate).collect();
-    let chain = chain(&candidates, now.boot_ns);
-    let winner = chain.first().map(|link| link.by);
+    let decision = decision(&candidates, &inputs.ports.signatures(), now.boot_ns);
+    let winner = decision.rest.first().map(|link| link.by);
     if let Some(place) = candidates
         .iter()
         .position(|candidate| Some(candidate.by) == winner)
@@ -151,6 +168,6 @@ pub fn explain_by(
     Explanation {
         address,
         covering: covering.collect(),
-        chain,
+        decision,
     }
 }

@@ -3,7 +3,10 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use bot_common::{abi::verdict::VerdictId, decide::in_force};
+use bot_common::{
+    abi::{ports::Groups, verdict::VerdictId},
+    decide::in_force,
+};
 
 use super::{
     simulation::{Kernel, ROOMY, SECOND, at, bad, block, ip, rule_set},
@@ -174,7 +177,12 @@ fn a_hundred_thousand_rules_with_their_own_ends_fit_and_stay_as_they_are() {
             .v4
             .partition_point(|range| range.last < here);
         let id = assigned.ranges.v4[index].id;
-        let (_, verdict) = in_force(id, |id| kernel.verdicts.get(&id).copied(), || now.boot_ns);
+        let (_, verdict) = in_force(
+            id,
+            |id| kernel.verdicts.get(&id).copied(),
+            || Groups::NONE,
+            || now.boot_ns,
+        );
         let late = verdict.expires - deadline.boot_ns;
         let life = Duration::try_from(deadline.wall.duration_since(rule.created)).unwrap();
         assert!(u128::from(late) * 100 <= life.as_nanos());

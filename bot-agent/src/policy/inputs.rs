@@ -1,6 +1,9 @@
 //! What policy is made from.
 
-use super::list::{List, Tiers};
+use super::{
+    list::{List, Tiers},
+    ports::PortGroups,
+};
 use crate::{asn::Database, rules::set::RuleSet};
 
 /// Everything that says something about addresses.
@@ -12,6 +15,8 @@ pub struct Inputs<'a> {
     pub lists: &'a [List],
     /// What the scores of [`super::ListKind::Score`] lists lead to.
     pub tiers: Tiers,
+    /// The numbers of the sets of ports that lists are about; a list whose set has none says nothing.
+    pub ports: &'a PortGroups,
     /// What ASN and country rules mean; without one they mean nothing.
     pub database: Option<&'a Database>,
 }
@@ -23,6 +28,7 @@ impl<'a> Inputs<'a> {
             rules,
             lists: &[],
             tiers: Tiers::default(),
+            ports: const { &PortGroups::NONE },
             database: None,
         }
     }

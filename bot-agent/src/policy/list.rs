@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     column::{Column, Entry},
     family::Family,
+    ports::Ports,
 };
 use crate::rules::{prefix::Prefix, rule::Scope};
 
@@ -45,6 +46,14 @@ pub enum ListKind {
         /// Only count and report.
         monitor: bool,
     },
+    /// A lock: what is not in its [`Self::Admit`] lists is dropped. About some ports ([`List::about`]);
+    /// its entries are both families.
+    Only {
+        /// Only count and report.
+        monitor: bool,
+    },
+    /// Addresses that the lock of the same ports lets in: it says nothing about them.
+    Admit,
     /// Addresses with a score, from which the [`Tiers`] make an action.
     Score {
         /// Which packets.
@@ -68,13 +77,19 @@ pub struct Tiers {
     pub block: Option<Score>,
 }
 
-/// A list.
+/// A list. Clones share the entries.
 #[derive(Clone)]
 pub struct List {
     id: ListId,
     name: Arc<str>,
     kind: ListKind,
     past_guard: bool,
+    ports: Option<Ports>,
+    columns: Arc<Columns>,
+}
+
+/// The entries of both families.
+struct Columns {
     v4: Column<u32>,
     v6: Column<u128>,
 }
@@ -118,7 +133,11 @@ impl ListKind {
     pub fn exempts_from_networks(self) -> bool {
         match self {
             Self::Allow | Self::VerifiedCrawler => true,
-            Self::Popular | Self::Category { .. } | Self::Score { .. } => false,
+            Self::Popular
+            | Self::Category { .. }
+            | Self::Only { .. }
+            | Self::Admit
+            | Self::Score { .. } => false,
         }
     }
 }
@@ -170,8 +189,33 @@ impl List {
             name,
             kind,
             past_guard: false,
-            v4: Column::new(v4),
-            v6: Column::new(v6),
+            ports: None,
+            columns: Arc::new(Columns {
+                v4: Column::new(v4),
+                v6: Column::new(v6),
+            }),
+        }
+    }
+
+    /// The same entries, shared, as another list: about packets to any port.
+    #[must_use]
+    pub fn with(&self, id: ListId, name: Arc<str>, kind: ListKind) -> Self {
+        Self {
+            id,
+            name,
+            kind,
+            past_guard: self.past_guard,
+            ports: None,
+            columns: Arc::clone(&self.columns),
+        }
+    }
+
+    /// The same, about packets to these TCP and UDP ports alone.
+    #[must_use]
+    pub fn about(self, ports: Ports) -> Self {
+        Self {
+            ports: Some(ports),
+            ..self
         }
     }
 
@@ -205,9 +249,14 @@ impl List {
         self.kind
     }
 
+    /// The ports that it is about; nothing: packets to any port, and those to none.
+    pub fn ports(&self) -> Option<&Ports> {
+        self.ports.as_ref()
+    }
+
     /// How many prefixes it has.
     pub fn len(&self) -> usize {
-        self.v4.len() + self.v6.len()
+        self.v4().len() + self.v6().len()
     }
 
     /// Whether it has none.
@@ -217,26 +266,26 @@ impl List {
 
     /// The prefixes with their scores, IPv4 before IPv6, each before all that it covers.
     pub fn entries(&self) -> impl Iterator<Item = (Prefix, Score)> {
-        let v4 = self.v4.entries(0..self.v4.len()).map(Entry::prefix);
-        let v6 = self.v6.entries(0..self.v6.len()).map(Entry::prefix);
+        let v4 = self.v4().entries(0..self.v4().len()).map(Entry::prefix);
+        let v6 = self.v6().entries(0..self.v6().len()).map(Entry::prefix);
         v4.chain(v6)
     }
 
     /// The prefixes that cover `address`, narrowest first.
     pub fn covering(&self, address: Address) -> impl Iterator<Item = (Prefix, Score)> {
         let host = Prefix::host(address.to_ip());
-        let v4 = u32::of(host).map(|(first, bits)| self.v4.covering(first, bits));
-        let v6 = u128::of(host).map(|(first, bits)| self.v6.covering(first, bits));
+        let v4 = u32::of(host).map(|(first, bits)| self.v4().covering(first, bits));
+        let v6 = u128::of(host).map(|(first, bits)| self.v6().covering(first, bits));
         let v4 = v4.into_iter().flatten().map(Entry::prefix);
         v4.chain(v6.into_iter().flatten().map(Entry::prefix))
     }
 
     pub(super) fn v4(&self) -> &Column<u32> {
-        &self.v4
+        &self.columns.v4
     }
 
     pub(super) fn v6(&self) -> &Column<u128> {
-        &self.v6
+        &self.columns.v6
     }
 }
 
@@ -247,6 +296,7 @@ impl fmt::Debug for List {
             .field("id", &self.id)
             .field("name", &self.name)
             .field("kind", &self.kind)
+            .field("ports", &self.ports)
             .field("entries", &self.len())
             .finish_non_exhaustive()
     }

@@ -9,6 +9,7 @@ mod chain;
 mod column;
 mod compile;
 mod deadline;
+mod decision;
 mod dictionary;
 mod differences;
 mod enforced;
@@ -20,6 +21,8 @@ mod list;
 mod merge;
 mod named;
 mod networks;
+mod only;
+mod ports;
 mod precedence;
 mod preview;
 mod room;
@@ -30,6 +33,8 @@ mod sweep;
 
 #[cfg(test)]
 mod ids_tests;
+#[cfg(test)]
+mod ports_tests;
 #[cfg(test)]
 mod precedence_tests;
 #[cfg(test)]
@@ -51,8 +56,9 @@ mod worlds;
 
 pub use self::{
     candidate::{By, Owner, Sharing},
-    chain::{Chain, Link, Terms},
+    chain::{Beneath, Chain, Link, Terms},
     compile::{Compiled, Piece, compile, compile_within},
+    decision::Decision,
     dictionary::Fresh,
     differences::differences,
     enforced::{Assigned, Enforced},
@@ -61,6 +67,8 @@ pub use self::{
     inputs::Inputs,
     list::{List, ListId, ListKind, Score, Tiers},
     named::named,
+    only::{NotLocked, Only, list_of_proxy},
+    ports::{BadPorts, MOST_PORT_SETS, PortGroups, Ports, TooManyPorts},
     precedence::{Group, Place, Precedence, Strength},
     preview::{Impact, impact},
     room::Room,

@@ -20,6 +20,9 @@
 //! - The popular-network guard ([`Place::Popular`]) takes feeds and scores off an address, and
 //!   nothing else: rules decide as if it were not there, and so do lists that are past it
 //!   ([`super::List::past_guard`]).
+//!
+//! Lists may be about packets to some ports. For each set of ports that a packet can be for, the above
+//! holds among what is about it and what is about any port; for all other packets, among the latter.
 
 use bot_common::address::MAPPED_BITS;
 use serde::Serialize;
@@ -42,6 +45,8 @@ pub enum Place {
     Protected,
     /// An operator's or the configuration's block of addresses.
     Block,
+    /// A lock of some ports to the addresses of some lists.
+    Only,
     /// A list of crawlers that were verified.
     VerifiedCrawler,
     /// An allow list.

@@ -5,7 +5,7 @@ use bot_common::abi::verdict::{Action, Flags, Scope as KernelScope};
 use super::{
     simulation::{Answer, at, ip},
     words::{
-        ALLOWED, BAD, BAD_FOR_SERVICES, CRAWLER, HERE, POPULAR, SCORED, SLOW,
+        ALLOWED, BAD, BAD_FOR_SERVICES, CRAWLER, HERE, ONLY, POPULAR, SCORED, SLOW,
         Said::{self, List as L, Rule as R},
         World, category, drop_answer,
     },
@@ -14,11 +14,12 @@ use super::{
 use crate::rules::rule::{RuleId, Scope};
 
 /// Each place with something in it that covers HERE widely, best first.
-const PLACES: [(Place, Said); 12] = [
+const PLACES: [(Place, Said); 13] = [
     (Place::Allow, R("allow", "0.0.0.0/0")),
     (Place::Forced, R("block forced", "0.0.0.0/0")),
     (Place::Protected, R("allow protected", "0.0.0.0/0")),
     (Place::Block, R("block config", "0.0.0.0/0")),
+    (Place::Only, L(ONLY, "0.0.0.0/0")),
     (Place::VerifiedCrawler, L(CRAWLER, "0.0.0.0/0")),
     (Place::AllowList, L(ALLOWED, "0.0.0.0/0")),
     (Place::Learned, R("block learned", "0.0.0.0/0")),
@@ -33,6 +34,7 @@ fn narrow(source: Said) -> Said {
     match source {
         R(words, "0.0.0.0/0") => R(words, HERE),
         L(kind, _) => L(kind, HERE),
+        Said::Ports(kind, _, ports) => Said::Ports(kind, HERE, ports),
         R(words, subject) => R(words, subject),
     }
 }
@@ -55,7 +57,7 @@ fn the_better_place_decides_whatever_the_prefixes() {
             assert_eq!(places, [*better, *worse]);
             let first = match wide {
                 R(..) => By::Rule(RuleId(1)),
-                L(..) => By::List(ListId(1)),
+                L(..) | Said::Ports(..) => By::List(ListId(1)),
             };
             assert_eq!(
                 explanation.winner(),
@@ -270,7 +272,7 @@ fn deadlines_that_change_nothing_take_no_link_of_the_chain() {
     ]);
     let explanation = explain(&world.inputs(), ip(HERE), at(0));
     assert_eq!(
-        (explanation.covering.len(), explanation.chain.len()),
+        (explanation.covering.len(), explanation.chain().len()),
         (4, 1)
     );
 }

@@ -10,7 +10,10 @@ use super::{
     family::Family,
     reference::reference,
     simulation::{Answer, Kernel, ROOMY, at, ip, past},
-    worlds::{PROBES, World, any_prefix, any_small_world, any_world, inputs, regions},
+    worlds::{
+        PROBE_PORTS, PROBES, World, any_prefix, any_small_world, any_world, groups_of, inputs,
+        regions,
+    },
     *,
 };
 use crate::rules::{prefix::Prefix, time::Now};
@@ -21,15 +24,23 @@ fn any_history(changes: usize) -> impl Strategy<Value = Vec<(World, u64)>> {
 
 /// What the kernel may say at `now`: what the policy says, or pass behind a chain that was cut.
 fn agrees(kernel: &Kernel, inputs: &Inputs<'_>, cut_after: Option<u64>, now: Now) {
-    for text in PROBES {
-        let got = kernel.lookup(ip(text), now);
-        let right = reference(inputs, ip(text), now);
+    for (text, port) in probes() {
+        let got = kernel.lookup_for(ip(text), groups_of(port), now);
+        let right = reference(inputs, ip(text), port, now);
         let cut = cut_after.is_some_and(|cut| now.boot_ns >= cut) && got == Answer::PASS;
         assert!(
             got == right || cut,
-            "{text}: kernel {got:?}, policy {right:?}"
+            "{text}, port {port:?}: kernel {got:?}, policy {right:?}"
         );
     }
+}
+
+/// Packets of half of the kinds from every address, other kinds from its neighbours.
+fn probes() -> impl Iterator<Item = (&'static str, Option<u16>)> {
+    PROBES.into_iter().enumerate().flat_map(|(place, text)| {
+        let kinds = [place, place + 1, place + 3];
+        kinds.map(|kind| (text, PROBE_PORTS[kind % PROBE_PORTS.len()]))
+    })
 }
 
 fn first_cut(compiled: &Compiled) -> Option<u64> {
@@ -37,26 +48,36 @@ fn first_cut(compiled: &Compiled) -> Option<u64> {
     let v6 = compiled.v6.iter().map(|piece| piece.chain);
     let full = v4
         .chain(v6)
-        .map(|chain| compiled.chains.links(chain).collect::<Vec<_>>())
+        .flat_map(|chain| PROBE_PORTS.map(|port| (chain, groups_of(port))))
+        .map(|(chain, groups)| compiled.chains.links(chain, groups).collect::<Vec<_>>())
         .filter(|links| links.len() == MAX_CHAIN);
     full.filter_map(|links| links.last().map(|link| link.terms.expires))
         .min()
 }
 
-/// Pieces with what their chains say, clipped to a region.
-fn said<A: Family>(pieces: &[Piece<A>], chains: &Chains, region: (A, A)) -> Vec<(A, A, Vec<Link>)> {
+/// What a decision says, by kind of packets.
+type Links = [Vec<Link>; PROBE_PORTS.len()];
+
+/// Pieces with what their decisions say, clipped to a region.
+fn said<A: Family>(pieces: &[Piece<A>], chains: &Chains, region: (A, A)) -> Vec<(A, A, Links)> {
     let inside = pieces
         .iter()
         .filter(|piece| piece.first <= region.1 && piece.last >= region.0);
     inside
         .map(|piece| {
-            let links = chains.links(piece.chain).copied().collect();
+            let of = |port| {
+                chains
+                    .links(piece.chain, groups_of(port))
+                    .copied()
+                    .collect()
+            };
+            let links = PROBE_PORTS.map(of);
             (piece.first.max(region.0), piece.last.min(region.1), links)
         })
         .collect()
 }
 
-fn clipped(compiled: &Compiled, region: Prefix) -> [Vec<(u128, u128, Vec<Link>)>; 2] {
+fn clipped(compiled: &Compiled, region: Prefix) -> [Vec<(u128, u128, Links)>; 2] {
     let v4 = u32::of(region).map_or(Vec::new(), |(first, bits)| {
         said(&compiled.v4, &compiled.chains, (first, first.last_of(bits)))
     });
@@ -97,12 +118,14 @@ proptest! {
                 let mut octets = ip(base).octets();
                 octets[15] = last;
                 let address = Address::from_v6(octets);
-                let got = kernel.lookup(address, now);
-                let right = reference(&inputs, address, now);
-                prop_assert!(
-                    got == right || (cut && got == Answer::PASS),
-                    "{}: kernel {:?}, policy {:?}", address.to_ip(), got, right
-                );
+                for port in [None, PROBE_PORTS[usize::from(last) % PROBE_PORTS.len()]] {
+                    let got = kernel.lookup_for(address, groups_of(port), now);
+                    let right = reference(&inputs, address, port, now);
+                    prop_assert!(
+                        got == right || (cut && got == Answer::PASS),
+                        "{}, port {:?}: kernel {:?}, policy {:?}", address.to_ip(), port, got, right
+                    );
+                }
             }
         }
     }
@@ -112,18 +135,20 @@ proptest! {
         let (watching, acting) = (world.all_blocks(true), world.all_blocks(false));
         let (watching, acting) = (watching.made(at(0)), acting.made(at(0)));
         let now = past(seconds);
-        let decided = |made, text| {
-            let chain = explain(&inputs(made), ip(text), now).chain;
-            let verdict = chain.first().map(|link| link.terms.verdict(VerdictId::NONE));
+        let decided = |made, text, port| {
+            let decision = explain(&inputs(made), ip(text), now).decision;
+            let first = decision.of(groups_of(port)).first();
+            let beneath = Beneath::all(VerdictId::NONE, VerdictId::NONE);
+            let verdict = first.map(|link| link.terms.verdict(beneath));
             verdict.map_or(Answer::PASS, |verdict| Answer::of(&verdict))
         };
-        for text in PROBES {
-            let told = decided(&watching, text);
-            let mut done = decided(&acting, text);
+        for (text, port) in probes() {
+            let told = decided(&watching, text, port);
+            let mut done = decided(&acting, text, port);
             if done.action != Answer::PASS.action {
                 done.flags |= Flags::MONITOR_ONLY.0;
             }
-            prop_assert_eq!(told, done, "{}", text);
+            prop_assert_eq!(told, done, "{}, port {:?}", text, port);
         }
     }
 
@@ -156,7 +181,10 @@ proptest! {
             let now = at(seconds);
             let made = world.made(now);
             let inputs = inputs(&made);
-            let answers = |kernel: &Kernel| PROBES.map(|text| kernel.lookup(ip(text), now));
+            let answers = |kernel: &Kernel| -> Vec<Answer> {
+                let answer = |(text, port)| kernel.lookup_for(ip(text), groups_of(port), now);
+                probes().map(answer).collect()
+            };
             let old = answers(&kernel);
             let compiled = compile(&inputs, now);
             let assigned = enforced.assign(&compiled, |address| kernel.id_at(address), now).unwrap();
@@ -254,13 +282,14 @@ proptest! {
         for text in PROBES {
             let explanation = explain(&inputs, ip(text), now);
             let here = clipped(&compiled, Prefix::host(ip(text).to_ip())).concat();
-            let stored = here.first().map_or(Vec::new(), |(_, _, links)| links.clone());
-            prop_assert_eq!(&explanation.chain, &stored);
+            let stored = here.first().map_or(Links::default(), |(_, _, links)| links.clone());
+            let chains = PROBE_PORTS.map(|port| explanation.decision.of(groups_of(port)).clone());
+            prop_assert_eq!(chains, &stored[..]);
             let first = explanation.covering.first().map(|covering| match &covering.source {
                 Source::Rule(rule) => By::Rule(rule.id),
                 Source::Entry { list, .. } => By::List(*list),
             });
-            prop_assert_eq!(explanation.winner(), first.filter(|_| !stored.is_empty()));
+            prop_assert_eq!(explanation.winner(), first.filter(|_| !explanation.chain().is_empty()));
             let others = explanation.covering.get(1..).unwrap_or_default();
             prop_assert!(others.is_sorted_by_key(|covering| covering.class));
         }
@@ -287,14 +316,16 @@ proptest! {
             let now = at(seconds);
             let made = world.made(now);
             let inputs = inputs(&made);
-            let old = PROBES.map(|text| kernel.lookup(ip(text), now));
-            let new = PROBES.map(|text| reference(&inputs, ip(text), now));
+            let said = |kernel: &Kernel, (text, port)| kernel.lookup_for(ip(text), groups_of(port), now);
+            let old: Vec<Answer> = probes().map(|probe| said(&kernel, probe)).collect();
+            let right = |(text, port)| reference(&inputs, ip(text), port, now);
+            let new: Vec<Answer> = probes().map(right).collect();
             for region in &regions {
                 let part = compile_within(&inputs, *region, now);
                 kernel.enforce_within(&mut enforced, *region, &part, now).unwrap();
-                for ((text, old), new) in PROBES.iter().zip(old).zip(new) {
-                    let got = kernel.lookup(ip(text), now);
-                    prop_assert!(got == old || got == new, "{} is {:?}", text, got);
+                for ((probe, old), new) in probes().zip(&old).zip(&new) {
+                    let got = said(&kernel, probe);
+                    prop_assert!(got == *old || got == *new, "{:?} is {:?}", probe, got);
                 }
             }
             agrees(&kernel, &inputs, None, now);

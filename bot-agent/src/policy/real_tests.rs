@@ -109,9 +109,13 @@ fn agree(assigned: &Assigned, enforced: &Enforced, explanation: &Explanation) ->
     let v4 = u32::of(host).map(|(at, _)| asked(&assigned.ranges.v4, at));
     let v6 = u128::of(host).map(|(at, _)| asked(&assigned.ranges.v6, at));
     let mut id = v4.or(v6).unwrap();
-    for link in &explanation.chain {
+    for link in explanation.chain() {
         let verdict = enforced.verdict(id).unwrap();
-        assert_eq!(link.terms.verdict(verdict.then), verdict, "{address}");
+        assert_eq!(
+            link.terms.verdict(Beneath::of(&verdict)),
+            verdict,
+            "{address}"
+        );
         let owner = match link.by {
             By::Rule(rule) => Owner::Rule(rule),
             By::List(list) => Owner::List(list),
@@ -120,7 +124,7 @@ fn agree(assigned: &Assigned, enforced: &Enforced, explanation: &Explanation) ->
         id = verdict.then;
     }
     assert_eq!(id, VerdictId::NONE, "{address}");
-    !explanation.chain.is_empty()
+    !explanation.chain().is_empty()
 }
 
 #[test]
@@ -134,6 +138,7 @@ fn real_lists_and_networks_compile_to_what_explanations_say() {
     let inputs = Inputs {
         rules: &rules,
         lists: &lists,
+        ports: &PortGroups::NONE,
         tiers: Tiers {
             monitor: Score::new(10),
             throttle: Score::new(30),

@@ -5,7 +5,7 @@ use bot_common::{
     address::Address,
 };
 
-use super::{Inputs, ListKind, simulation::Answer};
+use super::{Inputs, List, ListKind, Ports, simulation::Answer};
 use crate::rules::{
     prefix::Prefix,
     rule::{Origin, Rule, RuleAction, Scope},
@@ -18,13 +18,14 @@ const ALLOW: u8 = 1;
 const FORCED: u8 = 2;
 const PROTECTED: u8 = 3;
 const BLOCK: u8 = 4;
-const CRAWLER: u8 = 5;
-const ALLOW_LIST: u8 = 6;
-const LEARNED: u8 = 7;
-const CATEGORY: u8 = 8;
-const ASN: u8 = 9;
-const COUNTRY: u8 = 10;
-const SCORE: u8 = 11;
+const ONLY: u8 = 5;
+const CRAWLER: u8 = 6;
+const ALLOW_LIST: u8 = 7;
+const LEARNED: u8 = 8;
+const CATEGORY: u8 = 9;
+const ASN: u8 = 10;
+const COUNTRY: u8 = 11;
+const SCORE: u8 = 12;
 
 /// One thing that is said about the address.
 #[derive(Clone, Copy, Debug)]
@@ -39,8 +40,14 @@ struct Said {
     precise: (u8, u64, u64),
 }
 
-/// What becomes of packets from `address` at `now`.
-pub(super) fn reference(inputs: &Inputs<'_>, address: Address, now: Now) -> Answer {
+/// What becomes of packets from `address` to `port` at `now`; `None`: to none, or to one that no list
+/// is about.
+pub(super) fn reference(
+    inputs: &Inputs<'_>,
+    address: Address,
+    port: Option<u16>,
+    now: Now,
+) -> Answer {
     let rules = inputs.rules.iter().filter(|rule| rule.is_live(now));
     let info = inputs
         .database
@@ -49,7 +56,7 @@ pub(super) fn reference(inputs: &Inputs<'_>, address: Address, now: Now) -> Answ
     let mut said: Vec<Said> = rules
         .filter_map(|rule| by_rule(rule, address, whose))
         .collect();
-    if by_lists(inputs, address, &mut said) {
+    if by_lists(inputs, address, port, &mut said) {
         said.retain(|one| !one.guarded);
     }
     let best = |wanted: &dyn Fn(&Said) -> bool| {
@@ -119,9 +126,31 @@ fn by_rule(
 }
 
 /// Adds what lists say; whether the popular-network guard covers the address.
-fn by_lists(inputs: &Inputs<'_>, address: Address, said: &mut Vec<Said>) -> bool {
+fn by_lists(
+    inputs: &Inputs<'_>,
+    address: Address,
+    port: Option<u16>,
+    said: &mut Vec<Said>,
+) -> bool {
+    let is_meant = |list: &&List| {
+        let has = |ports: &Ports| port.is_some_and(|port| ports.iter().any(|own| own == port));
+        list.ports().is_none_or(has)
+    };
+    let covers = |list: &&List| list.covering(address).next().is_some();
     let mut popular = false;
-    for list in inputs.lists {
+    for list in inputs.lists.iter().filter(is_meant) {
+        let same = |other: &&List| other.ports() == list.ports() && other.kind() == ListKind::Admit;
+        let is_let_in = || inputs.lists.iter().filter(same).any(|other| covers(&other));
+        match list.kind() {
+            ListKind::Admit => continue,
+            ListKind::Only { .. } if is_let_in() => continue,
+            ListKind::Only { .. }
+            | ListKind::Allow
+            | ListKind::VerifiedCrawler
+            | ListKind::Popular
+            | ListKind::Category { .. }
+            | ListKind::Score { .. } => {}
+        }
         let covering = list
             .entries()
             .filter(|(prefix, _)| prefix.contains(address));
@@ -132,6 +161,8 @@ fn by_lists(inputs: &Inputs<'_>, address: Address, said: &mut Vec<Said>) -> bool
                     popular = true;
                     continue;
                 }
+                ListKind::Only { monitor } => (ONLY, (Action::Drop, Scope::All, monitor)),
+                ListKind::Admit => continue,
                 ListKind::VerifiedCrawler => (CRAWLER, exempt),
                 ListKind::Allow => (ALLOW_LIST, exempt),
                 ListKind::Category {

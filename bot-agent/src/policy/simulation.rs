@@ -8,7 +8,10 @@ use std::{
 };
 
 use bot_common::{
-    abi::verdict::{Action, Verdict, VerdictId},
+    abi::{
+        ports::Groups,
+        verdict::{Action, Verdict, VerdictId},
+    },
     address::Address,
     decide::in_force,
 };
@@ -108,8 +111,9 @@ pub(super) struct Kernel {
     last_reachable: BTreeMap<VerdictId, u64>,
 }
 
-/// What a table says of every address, without ids.
-type Meaning<A> = Vec<(A, A, Vec<Verdict>)>;
+/// What a table says of every address, without ids: for each verdict that a packet may meet, where the
+/// way to it branches.
+type Meaning<A> = Vec<(A, A, Vec<(String, Verdict)>)>;
 
 impl Kernel {
     /// All of a change.
@@ -208,9 +212,15 @@ impl Kernel {
         v4.or(v6).unwrap_or(VerdictId::NONE)
     }
 
+    /// What happens to packets to any port.
     pub(super) fn lookup(&self, address: Address, now: Now) -> Answer {
+        self.lookup_for(address, Groups::NONE, now)
+    }
+
+    /// What happens to packets to a port in these groups.
+    pub(super) fn lookup_for(&self, address: Address, groups: Groups, now: Now) -> Answer {
         let table = |id| self.verdicts.get(&id).copied();
-        let (_, verdict) = in_force(self.id_at(address), table, || now.boot_ns);
+        let (_, verdict) = in_force(self.id_at(address), table, || groups, || now.boot_ns);
         Answer::of(&verdict)
     }
 
@@ -221,11 +231,15 @@ impl Kernel {
     fn says<A: Family>(&self, ranges: &[Range<A>]) -> Meaning<A> {
         let mut meaning: Meaning<A> = Vec::new();
         for range in ranges {
-            let terms = |id: VerdictId| Verdict {
-                then: VerdictId::NONE,
-                ..self.verdicts[&id]
+            let terms = |(way, id): (String, VerdictId)| {
+                let verdict = Verdict {
+                    then: VerdictId::NONE,
+                    otherwise: VerdictId::NONE,
+                    ..self.verdicts[&id]
+                };
+                (way, verdict)
             };
-            let chain: Vec<_> = self.ids(range.id).into_iter().map(terms).collect();
+            let chain: Vec<_> = self.ways(range.id).into_iter().map(terms).collect();
             match meaning.last_mut() {
                 Some((_, last, said))
                     if last.following() == Some(range.first) && *said == chain =>
@@ -241,15 +255,23 @@ impl Kernel {
     pub(super) fn reachable(&self) -> BTreeSet<VerdictId> {
         self.live()
             .into_iter()
-            .flat_map(|id| self.ids(id))
+            .flat_map(|id| self.ways(id))
+            .map(|(_, id)| id)
             .collect()
     }
 
-    fn ids(&self, head: VerdictId) -> Vec<VerdictId> {
-        let then = |id: &VerdictId| self.verdicts.get(id).map(|verdict| verdict.then);
-        std::iter::successors(Some(head), then)
-            .take_while(|id| *id != VerdictId::NONE)
-            .collect()
+    /// What lies beneath an id, itself first, and how to come there.
+    fn ways(&self, head: VerdictId) -> Vec<(String, VerdictId)> {
+        let mut ways = Vec::new();
+        let mut waiting = vec![(String::new(), head)];
+        while let Some((way, id)) = waiting.pop() {
+            if let Some(verdict) = self.verdicts.get(&id).filter(|_| id != VerdictId::NONE) {
+                waiting.push((format!("{way}o"), verdict.otherwise));
+                waiting.push((format!("{way}t"), verdict.then));
+                ways.push((way, id));
+            }
+        }
+        ways
     }
 }
 

@@ -1,14 +1,17 @@
-//! States: the sets of candidates that occur on the way through the addresses, and the chain that
+//! States: the sets of candidates that occur on the way through the addresses, and the decision that
 //! each of them makes.
 //!
 //! A million entries of a few lists make a few hundred states, so states are remembered by how they
-//! came about, and chains by what they say.
+//! came about, and decisions by what they say.
 
 use std::collections::HashMap;
 
+use bot_common::abi::ports::Groups;
+
 use super::{
     candidate::Candidate,
-    chain::{Chain, Link, chain},
+    chain::{Beneath, Link},
+    decision::{Decision, decision, graph},
     precedence::Narrowness,
 };
 
@@ -29,27 +32,40 @@ impl Network {
     pub(super) const NONE: Self = Self(0);
 }
 
-/// Chains that share their ends: each link has the number of the one beneath. Number 0 is nothing.
+/// Decisions that share their ends: each link has the numbers of what lies beneath. Number 0 is nothing.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Chains {
-    links: Vec<(Link, u32)>,
+    links: Vec<(Link, Beneath<u32>)>,
 }
 
-/// The chain of no link.
+/// The number of no link.
 pub(super) const NOTHING: u32 = 0;
 
 impl Chains {
-    /// The first link of a chain, and the number of the chain beneath; `None` where there is none.
-    pub fn first(&self, chain: u32) -> Option<(&Link, u32)> {
+    /// The first link of a decision, and what lies beneath; `None` where there is none.
+    pub fn first(&self, chain: u32) -> Option<(&Link, Beneath<u32>)> {
         let index = usize::try_from(chain.checked_sub(1)?).ok()?;
         let (link, beneath) = self.links.get(index)?;
         Some((link, *beneath))
     }
 
-    /// All links of a chain.
-    pub fn links(&self, chain: u32) -> impl Iterator<Item = &Link> {
-        let beneath = |(_, beneath): &(&Link, u32)| self.first(*beneath);
-        std::iter::successors(self.first(chain), beneath).map(|(link, _)| link)
+    /// The chain of packets to a port in these groups.
+    pub fn links(&self, chain: u32, groups: Groups) -> impl Iterator<Item = &Link> {
+        let mut next = chain;
+        std::iter::from_fn(move || {
+            loop {
+                let (link, beneath) = self.first(next)?;
+                let meets = groups.has_all(beneath.ports);
+                next = if meets {
+                    beneath.then
+                } else {
+                    beneath.otherwise
+                };
+                if meets {
+                    return Some(link);
+                }
+            }
+        })
     }
 
     /// One more than the greatest number.
@@ -61,6 +77,8 @@ impl Chains {
 /// All states of a compilation.
 pub(super) struct States {
     now: u64,
+    /// The port groups that a port can be in together.
+    signatures: Vec<Groups>,
     /// Of all states, one after the other, each best first.
     candidates: Vec<Candidate>,
     /// By state, where its own begin and end among them.
@@ -72,15 +90,16 @@ pub(super) struct States {
     networks: Vec<Vec<Candidate>>,
     spoken: HashMap<(State, Voice, u8), State>,
     networked: HashMap<(State, Network), u32>,
-    numbers: HashMap<(Link, u32), u32>,
+    numbers: HashMap<(Link, Beneath<u32>), u32>,
     chains: Chains,
     scratch: Vec<Candidate>,
 }
 
 impl States {
-    pub(super) fn new(now: u64) -> Self {
+    pub(super) fn new(now: u64, signatures: Vec<Groups>) -> Self {
         Self {
             now,
+            signatures,
             candidates: Vec::new(),
             extents: vec![(0, 0)],
             chains_of: vec![Some(NOTHING)],
@@ -157,17 +176,17 @@ impl States {
         }
         let range = self.range(state);
         let own = self.candidates.get(range).unwrap_or_default();
-        let chain = match self.networks.get(index(network.0)) {
+        let decision = match self.networks.get(index(network.0)) {
             Some(rules) if !rules.is_empty() => {
                 self.scratch.clear();
                 self.scratch.extend_from_slice(own);
                 self.scratch.extend_from_slice(rules);
                 self.scratch.sort_unstable_by_key(Candidate::rank);
-                chain(&self.scratch, self.now)
+                decision(&self.scratch, &self.signatures, self.now)
             }
-            _ => chain(own, self.now),
+            _ => decision(own, &self.signatures, self.now),
         };
-        let number = self.number(&chain);
+        let number = self.number(&decision);
         if network == Network::NONE {
             if let Some(place) = self.chains_of.get_mut(index(state.0)) {
                 *place = Some(number);
@@ -182,20 +201,20 @@ impl States {
         self.chains
     }
 
-    fn number(&mut self, chain: &Chain) -> u32 {
-        let mut beneath = NOTHING;
-        for link in chain.iter().rev() {
-            let next = number(self.chains.count());
-            let links = &mut self.chains.links;
-            beneath = *self
-                .numbers
-                .entry((*link, beneath))
-                .or_insert_with_key(|key| {
-                    links.push(*key);
-                    next
-                });
-        }
-        beneath
+    fn number(&mut self, decision: &Decision) -> u32 {
+        let forks = decision.forks.iter();
+        let forks: Vec<_> = forks
+            .map(|(groups, chain)| (*groups, chain.as_slice()))
+            .collect();
+        let (numbers, chains) = (&mut self.numbers, &mut self.chains);
+        let mut make = |link, beneath| {
+            let next = number(chains.count());
+            *numbers.entry((link, beneath)).or_insert_with_key(|key| {
+                chains.links.push(*key);
+                next
+            })
+        };
+        graph(&forks, &decision.rest, NOTHING, &mut make)
     }
 
     /// Makes a state of the candidates from `start` on.

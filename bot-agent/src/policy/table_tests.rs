@@ -12,13 +12,16 @@ use proptest::prelude::*;
 use super::{
     reference::reference,
     simulation::{Answer, ROOMY, at, ip, past},
-    worlds::{PROBES, any_world, inputs, regions},
+    worlds::{PROBES, any_world, groups_of, inputs, regions},
     *,
 };
 use crate::{
     rules::time::Now,
     table::{Image, Ranges, Table},
 };
+
+/// A port that lists are about, together and apart.
+const PORT: Option<u16> = Some(443);
 
 /// The kernel's tables.
 struct Tables {
@@ -46,9 +49,10 @@ impl Tables {
             .extend(fresh.iter().map(|fresh| (fresh.id, fresh.verdict)));
     }
 
-    fn answer(&self, address: Address, now: Now) -> Answer {
+    fn answer(&self, address: Address, port: Option<u16>, now: Now) -> Answer {
         let verdict = |id| self.verdicts.get(&id).copied();
-        let (_, verdict) = in_force(self.table.lookup(&address), verdict, || now.boot_ns);
+        let first = self.table.lookup(&address);
+        let (_, verdict) = in_force(first, verdict, || groups_of(port), || now.boot_ns);
         Answer::of(&verdict)
     }
 
@@ -74,11 +78,11 @@ proptest! {
         let mut tables = Tables::of(&assigned);
         enforced.sweep(tables.live(), at(0));
         for text in PROBES {
-            prop_assert_eq!(tables.answer(ip(text), at(0)), reference(&before, ip(text), at(0)), "{}", text);
+            prop_assert_eq!(tables.answer(ip(text), PORT, at(0)), reference(&before, ip(text), PORT, at(0)), "{}", text);
         }
 
         let now = at(7);
-        let old = PROBES.map(|text| tables.answer(ip(text), now));
+        let old = PROBES.map(|text| tables.answer(ip(text), PORT, now));
         let made = second.made(now);
         let after = inputs(&made);
         for region in regions() {
@@ -89,16 +93,16 @@ proptest! {
             tables.table.update(region, &assigned.ranges).unwrap();
             tables.table.quiesce();
             for (text, old) in PROBES.iter().zip(old) {
-                let got = tables.answer(ip(text), now);
+                let got = tables.answer(ip(text), PORT, now);
                 prop_assert!(
-                    got == old || got == reference(&after, ip(text), now),
+                    got == old || got == reference(&after, ip(text), PORT, now),
                     "{} is {:?}", text, got
                 );
             }
         }
         enforced.sweep(tables.live(), now);
         for text in PROBES {
-            prop_assert_eq!(tables.answer(ip(text), past(7)), reference(&after, ip(text), past(7)), "{}", text);
+            prop_assert_eq!(tables.answer(ip(text), PORT, past(7)), reference(&after, ip(text), PORT, past(7)), "{}", text);
         }
     }
 }

@@ -19,7 +19,7 @@ fn a_chain_beyond_the_bound_is_cut_and_passes_at_its_end() {
         .collect();
     let rules = rule_set(&drafts, at(0));
     let inputs = Inputs::of_rules(&rules);
-    let chain = explain(&inputs, ip("10.0.0.0"), at(0)).chain;
+    let chain = explain(&inputs, ip("10.0.0.0"), at(0)).chain().clone();
     assert_eq!(chain.len(), MAX_CHAIN);
     let mut kernel = Kernel::default();
     let mut enforced = Enforced::empty(ROOMY);
@@ -75,7 +75,7 @@ fn explanations_have_the_rule_s_own_deadline() {
         .unwrap()
         .boot_ns;
     assert_eq!(shown, own);
-    let kernel = explanation.chain[0].terms.expires;
+    let kernel = explanation.chain()[0].terms.expires;
     assert!(kernel > own && kernel - own < 10 * SECOND);
 }
 

@@ -24,6 +24,8 @@ const INTERNET: &str =
 pub(super) enum Said {
     Rule(&'static str, &'static str),
     List(ListKind, &'static str),
+    /// The same about some ports.
+    Ports(ListKind, &'static str, &'static str),
 }
 pub(super) const CRAWLER: ListKind = ListKind::VerifiedCrawler;
 pub(super) const ALLOWED: ListKind = ListKind::Allow;
@@ -31,6 +33,7 @@ pub(super) const POPULAR: ListKind = ListKind::Popular;
 pub(super) const BAD: ListKind = category(Action::Drop, Scope::All);
 pub(super) const BAD_FOR_SERVICES: ListKind = category(Action::Drop, Scope::Services);
 pub(super) const SLOW: ListKind = category(Action::Throttle, Scope::All);
+pub(super) const ONLY: ListKind = ListKind::Only { monitor: false };
 /// Its entries have a score of 90, which is dropped.
 pub(super) const SCORED: ListKind = ListKind::Score {
     scope: Scope::Services,
@@ -48,6 +51,7 @@ pub(super) const fn category(action: Action, scope: Scope) -> ListKind {
 pub(super) struct World {
     rules: RuleSet,
     lists: Vec<List>,
+    ports: PortGroups,
     database: Database,
 }
 
@@ -60,15 +64,18 @@ impl World {
         for source in sources {
             match source {
                 Said::Rule(words, subject) => drafts.push(draft(words, subject)),
-                Said::List(kind, prefix) => {
-                    let id = ListId(u32::try_from(lists.len()).unwrap() + 1);
-                    let entry = (prefix.parse().unwrap(), Score::new(90).unwrap());
-                    lists.push(List::new(id, "list".into(), *kind, [entry]));
+                Said::List(kind, prefix) => lists.push(list(*kind, prefix, lists.len())),
+                Said::Ports(kind, prefix, ports) => {
+                    let list = list(*kind, prefix, lists.len());
+                    lists.push(list.about(ports.parse().unwrap()));
                 }
             }
         }
         Self {
             rules: rule_set(&drafts, at(0)),
+            ports: PortGroups::NONE
+                .about(lists.iter().filter_map(List::ports), 0)
+                .unwrap(),
             lists,
             database: Database::open(&[file.path()]).unwrap(),
         }
@@ -78,6 +85,7 @@ impl World {
         Inputs {
             rules: &self.rules,
             lists: &self.lists,
+            ports: &self.ports,
             tiers: Tiers {
                 block: Score::new(80),
                 ..Tiers::default()
@@ -90,15 +98,31 @@ impl World {
         explain(&self.inputs(), ip(HERE), at(0)).winner()
     }
 
+    /// Who decides about packets to a port.
+    pub(super) fn winner_at(&self, port: u16) -> Option<By> {
+        explain(&self.inputs(), ip(HERE), at(0)).winner_at(self.ports.of(port))
+    }
+
     /// What the kernel does to packets at a time.
     pub(super) fn answer(&self, seconds: u64) -> Answer {
+        self.answer_for(0, seconds)
+    }
+
+    /// The same for packets to a port.
+    pub(super) fn answer_for(&self, port: u16, seconds: u64) -> Answer {
         let mut kernel = Kernel::default();
         let compiled = compile(&self.inputs(), at(0));
         kernel
             .enforce(&mut Enforced::empty(ROOMY), &compiled, at(0))
             .unwrap();
-        kernel.lookup(ip(HERE), past(seconds))
+        kernel.lookup_for(ip(HERE), self.ports.of(port), past(seconds))
     }
+}
+
+fn list(kind: ListKind, prefix: &str, before: usize) -> List {
+    let id = ListId(u32::try_from(before).unwrap() + 1);
+    let entry = (prefix.parse().unwrap(), Score::new(90).unwrap());
+    List::new(id, "list".into(), kind, [entry])
 }
 
 /// `words`: block or allow, and what qualifies it: config, learned, protected, forced, monitor,

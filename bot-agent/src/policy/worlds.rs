@@ -2,7 +2,10 @@
 
 use std::sync::{Arc, OnceLock};
 
-use bot_common::{abi::verdict::Action, address::Address};
+use bot_common::{
+    abi::{ports::Groups, verdict::Action},
+    address::Address,
+};
 use proptest::prelude::*;
 
 use super::{
@@ -88,16 +91,14 @@ impl World {
                     monitor,
                 },
                 ListKind::Score { scope, .. } => ListKind::Score { scope, monitor },
-                exempts @ (ListKind::Allow | ListKind::VerifiedCrawler | ListKind::Popular) => {
-                    exempts
-                }
+                ListKind::Only { .. } => ListKind::Only { monitor },
+                exempts @ (ListKind::Allow
+                | ListKind::VerifiedCrawler
+                | ListKind::Admit
+                | ListKind::Popular) => exempts,
             };
-            let new = List::new(list.id(), Arc::clone(list.name()), kind, list.entries());
-            if list.is_past_guard() {
-                new.past_guard()
-            } else {
-                new
-            }
+            let same = list.with(list.id(), Arc::clone(list.name()), kind);
+            about(same, list.ports().cloned())
         });
         Self {
             drafts: drafts.collect(),
@@ -115,8 +116,35 @@ pub(super) fn inputs<'a>((rules, world): &'a (RuleSet, &World)) -> Inputs<'a> {
     Inputs {
         rules,
         lists: &world.lists,
+        ports: groups(),
         tiers: world.tiers,
         database: Some(database()),
+    }
+}
+
+/// Sets of ports that overlap, as lists may be about.
+const PORTS: [&str; 4] = ["443", "80,443", "80,8443", "25"];
+
+/// A port of each kind: in one set or in two, and in none; and packets without a port.
+pub(super) const PROBE_PORTS: [Option<u16>; 6] =
+    [None, Some(25), Some(80), Some(443), Some(8443), Some(22)];
+
+/// The sets, under the same numbers in all worlds.
+pub(super) fn groups() -> &'static PortGroups {
+    static GROUPS: OnceLock<PortGroups> = OnceLock::new();
+    let sets = PORTS.map(|text| text.parse().unwrap());
+    GROUPS.get_or_init(|| PortGroups::NONE.about(&sets, 0).unwrap())
+}
+
+/// The groups that the kernel finds for packets to a port.
+pub(super) fn groups_of(port: Option<u16>) -> Groups {
+    port.map_or(Groups::NONE, |port| groups().of(port))
+}
+
+fn about(list: List, ports: Option<Ports>) -> List {
+    match ports {
+        Some(ports) => list.about(ports),
+        None => list,
     }
 }
 
@@ -236,6 +264,8 @@ fn any_kind() -> impl Strategy<Value = ListKind> {
     let score = (any_scope(), proptest::bool::weighted(0.3))
         .prop_map(|(scope, monitor)| ListKind::Score { scope, monitor });
     prop_oneof![
+        1 => any::<bool>().prop_map(|monitor| ListKind::Only { monitor }),
+        1 => Just(ListKind::Admit),
         1 => Just(ListKind::Allow),
         1 => Just(ListKind::VerifiedCrawler),
         1 => Just(ListKind::Popular),
@@ -250,14 +280,16 @@ fn any_score() -> impl Strategy<Value = Score> {
 
 fn any_lists(prefixes: BoxedStrategy<Prefix>) -> impl Strategy<Value = Vec<List>> {
     let entries = proptest::collection::vec((prefixes, any_score()), 0..8);
+    let ports = proptest::option::weighted(0.6, proptest::sample::select(&PORTS[..]));
     let past_guard = proptest::bool::weighted(0.2);
-    let lists = proptest::collection::vec((any_kind(), past_guard, entries), 0..5);
+    let lists = proptest::collection::vec((any_kind(), past_guard, ports, entries), 0..7);
     lists.prop_map(|lists| {
         let lists = lists.into_iter().zip(1u32..);
         lists
-            .map(|((kind, past_guard, entries), id)| {
+            .map(|((kind, past_guard, ports, entries), id)| {
                 let list = List::new(ListId(id), "list".into(), kind, entries);
-                if past_guard { list.past_guard() } else { list }
+                let list = if past_guard { list.past_guard() } else { list };
+                about(list, ports.map(|text| text.parse().unwrap()))
             })
             .collect()
     })

@@ -133,7 +133,7 @@ fn last_of_each(changes: &[Change]) -> Vec<(u64, Option<&Arc<Rule>>)> {
     let about_rules = changes.iter().filter_map(|change| match change {
         Change::Put(rule) => Some((rule.id.0, Some(rule))),
         Change::Delete(id) => Some((id.0, None)),
-        Change::NextId(_) | Change::Mode(_) | Change::Bypass(_) => None,
+        Change::NextId(_) | Change::Mode(_) | Change::Bypass(_) | Change::Onlys(_) => None,
     });
     let mut last: Vec<(u64, Option<&Arc<Rule>>)> = about_rules.collect();
     // The sort keeps the order of equals.

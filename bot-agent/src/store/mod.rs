@@ -23,10 +23,13 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use self::bundle::{BUNDLES, Bundle, RULES};
 pub use self::error::StoreError;
-use crate::rules::{
-    mode::Mode,
-    rule::{Rule, RuleId},
-    time::Deadline,
+use crate::{
+    policy::Only,
+    rules::{
+        mode::Mode,
+        rule::{Rule, RuleId},
+        time::Deadline,
+    },
 };
 
 /// Name of the file in the state folder.
@@ -46,6 +49,8 @@ const KEY_SCHEMA: &str = "schema";
 const KEY_NEXT_ID: &str = "next_id";
 const KEY_MODE: &str = "mode";
 const KEY_BYPASS: &str = "bypass";
+/// Unknown to agents before locks, which then have none; so it needs no schema of its own.
+const KEY_ONLYS: &str = "onlys";
 
 /// Memory for pages; the database of a million rules that came in long lists is about 40 MB.
 const CACHE_BYTES: usize = 16 << 20;
@@ -63,6 +68,8 @@ pub enum Change {
     Mode(Mode),
     /// The bypass; `None` ends it.
     Bypass(Option<Bypass>),
+    /// All locks of operators.
+    Onlys(Vec<Only>),
 }
 
 /// Everything passes, because an operator said so.
@@ -85,6 +92,8 @@ pub struct Stored {
     pub mode: Option<Mode>,
     /// The bypass, if there is one; its deadline may have passed.
     pub bypass: Option<Bypass>,
+    /// The locks of operators.
+    pub onlys: Vec<Only>,
 }
 
 /// The open store. Another process cannot open it meanwhile.
@@ -135,6 +144,7 @@ impl Store {
             next_id: self.value(KEY_NEXT_ID)?.unwrap_or(RuleId(1)),
             mode: self.value(KEY_MODE)?,
             bypass: self.value(KEY_BYPASS)?.flatten(),
+            onlys: self.value(KEY_ONLYS)?.unwrap_or_default(),
         };
         let path = self.path.clone();
         let lift = |error: redb::Error| StoreError::from_redb(&path, error);
@@ -181,6 +191,7 @@ impl Store {
                         Change::NextId(id) => put(values, KEY_NEXT_ID, id)?,
                         Change::Mode(mode) => put(values, KEY_MODE, mode)?,
                         Change::Bypass(bypass) => put(values, KEY_BYPASS, bypass)?,
+                        Change::Onlys(onlys) => put(values, KEY_ONLYS, onlys)?,
                     }
                 }
                 Ok(())

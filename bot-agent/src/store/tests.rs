@@ -56,8 +56,14 @@ fn what_was_committed_comes_back() {
         next_id: RuleId(1),
         mode: None,
         bypass: None,
+        onlys: Vec::new(),
     };
     assert_eq!(store.load().unwrap(), empty);
+    let only = Only {
+        ports: "443,8443".parse().unwrap(),
+        from: vec!["cdn".to_owned()],
+        monitor: true,
+    };
     let bypass = Bypass {
         until: rule(1).deadline,
         reason: "incident".to_owned(),
@@ -69,6 +75,7 @@ fn what_was_committed_comes_back() {
             Change::NextId(RuleId(3)),
             Change::Mode(Mode::Enforce),
             Change::Bypass(Some(bypass.clone())),
+            Change::Onlys(vec![only.clone()]),
         ])
         .unwrap();
     store
@@ -81,10 +88,14 @@ fn what_was_committed_comes_back() {
         next_id: RuleId(3),
         mode: Some(Mode::Enforce),
         bypass: Some(bypass),
+        onlys: vec![only],
     };
     assert_eq!(store.load().unwrap(), expected);
-    store.commit(&[Change::Bypass(None)]).unwrap();
-    assert_eq!(store.load().unwrap().bypass, None);
+    store
+        .commit(&[Change::Bypass(None), Change::Onlys(Vec::new())])
+        .unwrap();
+    let stored = store.load().unwrap();
+    assert_eq!((stored.bypass, stored.onlys), (None, Vec::new()));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 /// Raised by any change to a map's shape, a record or a name. Part of the pin folder's path, so
 /// pins of another layout are never reused.
-pub const LAYOUT_VERSION: u32 = 2;
+pub const LAYOUT_VERSION: u32 = 3;
 
 /// XDP program for drivers that deliver packets in several buffers (`xdp.frags`).
 pub const PROGRAM_FRAGS: &str = "bot_filter_frags";
@@ -26,6 +26,8 @@ pub const MAP_COUNTERS: &str = "COUNTERS";
 pub const MAP_SETTINGS: &str = "SETTINGS";
 /// `ARRAY` of [`crate::abi::ports::PortWord`], by port number / 64.
 pub const MAP_PORTS: &str = "PORTS";
+/// `ARRAY` of [`crate::abi::ports::GroupLine`], by port number / 32.
+pub const MAP_PORT_GROUPS: &str = "PORT_GROUPS";
 /// `ARRAY` of [`crate::abi::flow::FlowSlot`], by flow hash.
 pub const MAP_FLOWS: &str = "FLOWS";
 /// `PERCPU_ARRAY` of [`crate::abi::record::ReportSlot`], by hash of source and outcome.
@@ -45,6 +47,7 @@ pub const PINNED_MAPS: &[&str] = &[
     MAP_COUNTERS,
     MAP_SETTINGS,
     MAP_PORTS,
+    MAP_PORT_GROUPS,
     MAP_FLOWS,
     MAP_REPORT_SLOTS,
     MAP_BUDGETS,

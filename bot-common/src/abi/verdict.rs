@@ -7,6 +7,7 @@
 
 use zerocopy::{FromBytes, Immutable, IntoBytes, KnownLayout};
 
+use super::ports::Groups;
 use crate::address::Address;
 
 /// Key of the prefix store: a prefix in the mapped address space.
@@ -62,7 +63,10 @@ impl VerdictId {
 /// How many verdict ids follow one another at most when deadlines have passed (`then`).
 pub const MAX_CHAIN: usize = 8;
 
-/// Terms of a verdict: an entry of the verdict table (16 bytes).
+/// How many verdict ids follow one another at most because packets are for other ports (`otherwise`).
+pub const MAX_FORKS: usize = 8;
+
+/// Terms of a verdict: an entry of the verdict table (24 bytes).
 #[derive(Clone, Copy, Debug, Eq, FromBytes, Hash, Immutable, IntoBytes, KnownLayout, PartialEq)]
 #[repr(C)]
 pub struct Verdict {
@@ -70,6 +74,10 @@ pub struct Verdict {
     pub expires: u64,
     /// The verdict that lies beneath, uncovered by expiry.
     pub then: VerdictId,
+    /// The verdict of packets that are not for [`Self::ports`], whatever the deadline.
+    pub otherwise: VerdictId,
+    /// Only packets to a TCP or UDP port that is in all of these groups; none: every packet.
+    pub ports: Groups,
     /// An [`Action`] code.
     pub action: u8,
     /// [`Flags`] bits.
@@ -78,6 +86,8 @@ pub struct Verdict {
     pub scope: u8,
     /// Rate class of throttles and limits; 0 while there are none.
     pub rate_class: u8,
+    /// Zero.
+    pub reserved: [u8; 2],
 }
 
 impl Verdict {
@@ -85,10 +95,13 @@ impl Verdict {
     pub const PASS: Self = Self {
         expires: 0,
         then: VerdictId::NONE,
+        otherwise: VerdictId::NONE,
+        ports: Groups::NONE,
         action: Action::Pass as u8,
         flags: 0,
         scope: Scope::All as u8,
         rate_class: 0,
+        reserved: [0; 2],
     };
 
     /// Whether the deadline has passed at `now` (`CLOCK_BOOTTIME`, ns).

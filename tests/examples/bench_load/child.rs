@@ -11,7 +11,7 @@ use bot_agent::{
     datapath::{Datapath, Options, PinFolder, object::OBJECT},
     host::clock,
     lists,
-    policy::{self, Enforced, Inputs, Limits, List, ListId, ListKind, Score, Tiers},
+    policy::{self, Enforced, Inputs, Limits, List, ListId, ListKind, PortGroups, Score, Tiers},
     rules::{prefix::Prefix, rule::Scope, set::RuleSet},
     table::Image,
 };
@@ -65,6 +65,7 @@ pub(crate) fn table(list: &Path) {
     let list = List::new(ListId(1), "bench".into(), DROP, entries);
     let inputs = Inputs {
         rules: &RuleSet::default(),
+        ports: &PortGroups::NONE,
         lists: &[list],
         tiers: Tiers::default(),
         database: None,

@@ -5,11 +5,18 @@
 )]
 
 use super::{
-    counted, evidence::evidence, mode, mode_word, networks::database, networks::who, packets, rule,
-    scope, seconds,
+    counted,
+    evidence::evidence,
+    mode, mode_word,
+    networks::database,
+    networks::who,
+    only::{only, ports},
+    packets, rule, scope, seconds,
 };
 use crate::{
-    control::view::{Check, Effect, Interface, KernelVerdict, ListedView, Status, TableView},
+    control::view::{
+        Check, Effect, Interface, KernelVerdict, ListedView, PortsCheck, Status, TableView,
+    },
     event::{
         Body, Event,
         render::{Brief, Safe},
@@ -49,6 +56,9 @@ pub(in crate::cli) fn check(check: &Check) -> String {
     if check.kernel.is_empty() {
         lines.push("  kernel   no entry covers the address".into());
     }
+    for these in &check.ports {
+        lines.push(format!("  ports    {}", of_ports(these)));
+    }
     for view in &check.beneath {
         lines.push(format!("  beneath  {}", rule(view)));
     }
@@ -60,6 +70,25 @@ pub(in crate::cli) fn check(check: &Check) -> String {
         lines.push(format!("  note     {note}"));
     }
     lines.join("\n")
+}
+
+/// What happens to packets to some ports, and who decides.
+fn of_ports(these: &PortsCheck) -> String {
+    let state = match these.effect {
+        Effect::Drop => "dropped",
+        Effect::WouldDrop => "would be dropped",
+        Effect::Pass => "passes",
+    };
+    let mut text = format!("{}: {state}", ports(&these.ports));
+    match (&these.rule, &these.list) {
+        (Some(view), _) => text.push_str(&format!(", rule {}", rule(view))),
+        (None, Some(list)) => text.push_str(&format!(", {}", Safe(list))),
+        (None, None) => {}
+    }
+    if let Some(verdict) = these.kernel.first() {
+        text.push_str(&format!(" ({})", kernel_verdict(verdict)));
+    }
+    text
 }
 
 fn entry(listed: &ListedView) -> String {
@@ -152,13 +181,17 @@ pub(in crate::cli) fn status(status: &Status) -> String {
             packets(list.hits)
         ));
     }
+    for (number, view) in status.onlys.iter().enumerate() {
+        let label = if number == 0 { "only" } else { "" };
+        lines.push(format!("{label:<12}{}", only(view)));
+    }
     if let Some(table) = &status.table {
         lines.push(table_line(table));
     }
     if let Some(asn) = &status.asn {
         lines.push(format!("asn         {}", database(asn)));
     }
-    if let Some(ports) = &status.ports {
+    if let Some(found) = &status.ports {
         let list = |ports: &[String]| {
             if ports.is_empty() {
                 "none".to_owned()
@@ -166,10 +199,10 @@ pub(in crate::cli) fn status(status: &Status) -> String {
                 ports.join(", ")
             }
         };
-        lines.push(format!("served      tcp {}", list(&ports.served_tcp)));
-        lines.push(format!("            udp {}", list(&ports.served_udp)));
-        lines.push(format!("hellos      tcp {}", list(&ports.hello)));
-        lines.push(format!("failsafe    tcp {}", list(&ports.failsafe)));
+        lines.push(format!("served      tcp {}", list(&found.served_tcp)));
+        lines.push(format!("            udp {}", list(&found.served_udp)));
+        lines.push(format!("hellos      tcp {}", list(&found.hello)));
+        lines.push(format!("failsafe    tcp {}", list(&found.failsafe)));
     }
     for (family, counters) in &status.counters {
         for (number, (name, hits)) in counters.iter().enumerate() {

@@ -16,7 +16,7 @@ use crate::{
     },
     daemon::Daemon,
     host,
-    policy::ListId,
+    policy::{List, ListId},
     rules::time::Now,
 };
 
@@ -54,7 +54,7 @@ impl Daemon {
         &self,
         feed: &Feed,
         hits: &BTreeMap<ListId, Hits>,
-        enforced: &BTreeMap<ListId, usize>,
+        in_force: &BTreeMap<ListId, usize>,
         now: Now,
     ) -> FeedView {
         let config = &feed.config;
@@ -67,6 +67,7 @@ impl Daemon {
             sum.packets = sum.packets.saturating_add(found.packets);
             sum.bytes = sum.bytes.saturating_add(found.bytes);
         }
+        let (prefixes, enforced) = self.amount(feed, &own, in_force);
         let fetched = feed.fetched();
         let age = fetched.map(|fetched| now.wall.duration_since(fetched).as_secs());
         let left = feed
@@ -85,8 +86,8 @@ impl Daemon {
             state: self.health(feed, now),
             entries: content.map_or(0, Content::len),
             lingering: content.map_or(0, Content::lingering),
-            prefixes: own.iter().map(|list| list.len()).sum(),
-            enforced: own.iter().filter_map(|list| enforced.get(&list.id())).sum(),
+            prefixes,
+            enforced,
             added: about.added,
             removed: about.removed,
             fetched,
@@ -107,6 +108,34 @@ impl Daemon {
             thrown: about.thrown.clone(),
             hits: sum.into(),
         }
+    }
+
+    /// Prefixes that should be in force, and that are. What is good for several ports counts once; what
+    /// weighs is in the scores.
+    fn amount(
+        &self,
+        feed: &Feed,
+        own: &[&List],
+        enforced: &BTreeMap<ListId, usize>,
+    ) -> (usize, usize) {
+        let content = feed.content.as_ref().map_or(0, Content::len);
+        if let Role::Weigh(_) = feed.config.role {
+            let in_force = self.filter.lag().is_none();
+            return (content, if in_force { content } else { 0 });
+        }
+        let name = feed.config.name.as_str();
+        let for_ports = |list: &List| {
+            let rest = list.name().strip_prefix(name);
+            rest.is_some_and(|rest| rest.starts_with(':'))
+        };
+        let whole = own.iter().filter(|list| !for_ports(list));
+        let mut counted: Vec<&&List> = whole.collect();
+        if counted.is_empty() {
+            counted.extend(own.first());
+        }
+        let lists = counted.iter();
+        let in_force = lists.filter_map(|list| enforced.get(&list.id()));
+        (counted.iter().map(|list| list.len()).sum(), in_force.sum())
     }
 
     fn health(&self, feed: &Feed, now: Now) -> Health {

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{super::enforcer::MOST_REGIONS, EnforceError, Filter, Reach, refused};
+use super::{super::enforcer::MOST_REGIONS, EnforceError, Filter, Reach, locks::Lock, refused};
 use crate::{
     asn::Database,
-    control::protocol::Failure,
-    policy::{List, Tiers, differences},
+    control::protocol::{Failure, FailureCode},
+    policy::{List, Only, Tiers},
     rules::{
         rule::{Draft, Origin},
         set::Synced,
@@ -19,6 +19,7 @@ use crate::{
 pub(in crate::daemon) struct Configured {
     pub rules: Vec<Draft>,
     pub lists: Vec<List>,
+    pub onlys: Vec<Only>,
     pub database: Option<Arc<Database>>,
     /// What scores lead to.
     pub tiers: Tiers,
@@ -37,19 +38,27 @@ impl Filter {
         let Configured {
             rules,
             lists,
+            onlys,
             database,
             tiers,
             prefixes,
         } = configured;
+        let onlys = onlys.into_iter().map(|only| Lock {
+            only,
+            configured: true,
+        });
+        let locks = onlys.chain(self.operator_locks()).collect();
+        let spoken = self.spoken.with(lists, locks, now);
+        let spoken = spoken.map_err(|why| Failure::new(FailureCode::Refused, why.to_string()))?;
         let same_networks =
             database.as_ref().map(Arc::as_ptr) == self.database.as_ref().map(Arc::as_ptr);
-        let few = differences(&self.lists, &lists, MOST_REGIONS);
+        let few = self.spoken.differences(&spoken, MOST_REGIONS);
         let few = few.filter(|_| same_networks && tiers == self.tiers);
         let synced = self
             .rules
             .sync(|origin| *origin == Origin::Config, rules, now);
         let before = (
-            std::mem::replace(&mut self.lists, lists),
+            std::mem::replace(&mut self.spoken, spoken),
             std::mem::replace(&mut self.database, database),
             std::mem::replace(&mut self.tiers, tiers),
             self.enforcer.room(),
@@ -69,7 +78,7 @@ impl Filter {
         };
         // The limit too, before the kernel is told anything: what was in force fits that one alone.
         self.enforcer.set_room(before.3);
-        (self.lists, self.database, self.tiers) = (before.0, before.1, before.2);
+        (self.spoken, self.database, self.tiers) = (before.0, before.1, before.2);
         for id in &synced.added {
             self.rules.remove(*id);
         }

@@ -7,7 +7,8 @@ use crate::{
     rules::time::Now,
 };
 
-/// Those of `sources` whose packets `after` drops and `before` does not, each once, in order.
+/// Those of `sources` whose packets, to any port or to some, `after` drops and `before` does not, each once,
+/// in order.
 pub fn newly_dropped(
     before: &Inputs<'_>,
     after: &Inputs<'_>,
@@ -23,8 +24,8 @@ pub fn newly_dropped(
 
 fn drops(inputs: &Inputs<'_>, source: Address, now: Now) -> bool {
     let explanation = explain(inputs, source, now);
-    let decides = explanation.chain.first();
-    decides.is_some_and(|link| link.terms.action == Action::Drop && !link.terms.monitor)
+    let mut decides = explanation.chains().filter_map(|chain| chain.first());
+    decides.any(|link| link.terms.action == Action::Drop && !link.terms.monitor)
 }
 
 #[cfg(test)]

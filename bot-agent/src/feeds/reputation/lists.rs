@@ -14,7 +14,7 @@ use crate::{
     asn::Database,
     config::{Feed, FeedAction, Policy, PolicyAction, Role},
     feeds::{category::Category, rail::Rail, rails::popular},
-    policy::{List, ListId, ListKind, Score},
+    policy::{List, ListId, ListKind, Ports, Score},
     rules::{prefix::Prefix, rule::Scope},
 };
 
@@ -40,41 +40,67 @@ pub fn lists(
         guard,
     )];
     for one in told {
-        for (name, kind) in kinds(one.feed, policies) {
-            let entries = resolved(one.snapshot, database).map(|(prefix, _)| (prefix, Score::MAX));
-            let list = List::new(id(&name), Arc::from(name), kind, entries);
-            lists.push(past_guard_if(is_past_guard(one), list));
+        let uses = uses(one.feed, policies);
+        if uses.is_empty() {
+            continue;
         }
+        let name: Arc<str> = one.feed.name.as_str().into();
+        let entries = resolved(one.snapshot, database).map(|(prefix, _)| (prefix, Score::MAX));
+        // Whatever they are good for, the entries are there once. This list itself is for nothing.
+        let list = List::new(ListId(u32::MAX), name, ListKind::Allow, entries);
+        let list = past_guard_if(is_past_guard(one), list);
+        lists.extend(uses.into_iter().map(|Use { name, kind, ports }| {
+            let list = list.with(id(&name), name.into(), kind);
+            match ports {
+                Some(ports) => list.about(ports),
+                None => list,
+            }
+        }));
     }
     lists.extend(scores(told, database, now, id));
     lists
 }
 
-/// What the lists of a feed are for, and how they are called; none: it has none of its own.
-fn kinds(feed: &Feed, policies: &[Policy]) -> Vec<(String, ListKind)> {
-    let own = |action, scope, monitor| (feed.name.clone(), category(action, scope, monitor));
-    match feed.role {
-        Role::Allow => vec![(feed.name.clone(), exempts(feed.category))],
-        Role::Guard => vec![(feed.name.clone(), ListKind::Popular)],
-        Role::Act(action) => vec![own(action, feed.scope, feed.monitor)],
-        Role::Weigh(_) => Vec::new(),
+/// What a feed's entries are good for, as a list.
+struct Use {
+    name: String,
+    kind: ListKind,
+    /// Only for packets to these.
+    ports: Option<Ports>,
+}
+
+/// What a feed's entries are good for by themselves.
+fn uses(feed: &Feed, policies: &[Policy]) -> Vec<Use> {
+    let kind = match feed.role {
+        Role::Allow => exempts(feed.category),
+        Role::Guard => ListKind::Popular,
+        Role::Act(action) => category(action, feed.scope, feed.monitor),
+        Role::Weigh(_) => return Vec::new(),
         Role::ByCategory => {
             let policies = policies.iter();
             let policies = policies.filter(|policy| Some(policy.category) == feed.category);
-            policies
-                .filter_map(|policy| by_policy(feed, policy))
-                .collect()
+            return policies.filter_map(|it| by_policy(feed, it)).collect();
         }
-    }
+    };
+    vec![Use {
+        name: feed.name.clone(),
+        kind,
+        ports: None,
+    }]
 }
 
-fn by_policy(feed: &Feed, policy: &Policy) -> Option<(String, ListKind)> {
+fn by_policy(feed: &Feed, policy: &Policy) -> Option<Use> {
     let kind = match policy.action {
         PolicyAction::Allow => exempts(feed.category),
         PolicyAction::Pass => return None,
         PolicyAction::Act(action) => category(action, policy.scope, policy.monitor || feed.monitor),
     };
-    Some((feed.name.clone(), kind))
+    let name = match &policy.ports {
+        Some(ports) => format!("{}:{ports}", feed.name),
+        None => feed.name.clone(),
+    };
+    let ports = policy.ports.clone();
+    Some(Use { name, kind, ports })
 }
 
 fn exempts(category: Option<Category>) -> ListKind {

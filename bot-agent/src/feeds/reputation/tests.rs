@@ -185,7 +185,7 @@ fn decides(feeds: &[(Feed, Snapshot)], text: &str) -> Option<(String, Action, bo
         boot: BootId(1),
     };
     let explanation = policy::explain(&inputs, address(text), now);
-    let link = explanation.chain.first()?;
+    let link = explanation.chain().first()?;
     let By::List(id) = link.by else { return None };
     let list = lists.iter().find(|list| list.id() == id)?;
     Some((
