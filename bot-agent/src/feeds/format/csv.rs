@@ -5,20 +5,16 @@
 
 use std::borrow::Cow;
 
-use csv_core::{Reader, ReaderBuilder};
-
 use super::{
     error::FormatError,
     lines::numbered,
     reader::{Column, Csv, To, is_one_of},
+    row::{Row, Splitter},
     source,
     tally::{Beside, Fault, Tally},
     time,
 };
 use crate::rules::prefix::quoted;
-
-/// Longest line, bytes. Rows of real lists have some hundreds.
-const LONGEST_LINE: usize = 64 << 10;
 
 /// Reads a CSV.
 pub(super) fn read(
@@ -27,7 +23,7 @@ pub(super) fn read(
     format: &'static str,
     tally: &mut Tally,
 ) -> Result<(), FormatError> {
-    let mut splitter = Splitter::new(csv);
+    let mut splitter = Splitter::new(csv.separator);
     let mut places = None;
     let mut unnamed_heading = None;
     let mut word = String::new();
@@ -68,79 +64,15 @@ pub(super) fn read(
 /// The first row of a content, its fields between commas; nothing when there is none.
 pub(super) fn first_row(content: &[u8], csv: &Csv) -> Option<String> {
     let (_, line) = numbered(content).find(|(_, line)| !is_nothing(line))?;
-    let mut splitter = Splitter::new(csv);
+    let mut splitter = Splitter::new(csv.separator);
     let row = splitter.split(line)?;
-    let fields = (0..row.ends.len()).filter_map(|index| row.get(index));
-    let texts: Vec<_> = fields.map(String::from_utf8_lossy).collect();
+    let texts: Vec<_> = row.fields().map(String::from_utf8_lossy).collect();
     Some(texts.join(","))
 }
 
 fn is_nothing(line: &[u8]) -> bool {
     let line = line.trim_ascii_start();
     line.is_empty() || line.starts_with(b"#")
-}
-
-/// Splits lines into fields.
-struct Splitter {
-    reader: Reader,
-    fields: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-/// The fields of a line.
-#[derive(Clone, Copy)]
-struct Row<'a> {
-    fields: &'a [u8],
-    /// Where each of them ends.
-    ends: &'a [usize],
-}
-
-impl Splitter {
-    fn new(csv: &Csv) -> Self {
-        let reader = ReaderBuilder::new().delimiter(csv.separator.byte()).build();
-        Self {
-            reader,
-            fields: vec![0; LONGEST_LINE],
-            ends: vec![0; LONGEST_LINE + 1],
-        }
-    }
-
-    /// Nothing for a line that is too long.
-    fn split(&mut self, line: &[u8]) -> Option<Row<'_>> {
-        let line = line.trim_ascii();
-        if line.len() > LONGEST_LINE {
-            return None;
-        }
-        self.reader.reset();
-        let Self { fields, ends, .. } = self;
-        let (_, _, written, ended) = self.reader.read_record(line, fields, ends);
-        // Without input, it takes what it has for the end.
-        let (rest, rest_ends) = (fields.get_mut(written..)?, ends.get_mut(ended..)?);
-        let (_, _, more, more_ends) = self.reader.read_record(b"", rest, rest_ends);
-        Some(Row {
-            fields: self.fields.get(..written + more)?,
-            ends: self.ends.get(..ended + more_ends)?,
-        })
-    }
-}
-
-impl<'a> Row<'a> {
-    fn get(self, index: usize) -> Option<&'a [u8]> {
-        let end = *self.ends.get(index)?;
-        let start = match index.checked_sub(1) {
-            Some(before) => *self.ends.get(before)?,
-            None => 0,
-        };
-        self.fields.get(start..end).map(<[u8]>::trim_ascii)
-    }
-
-    /// The place of the field that is `text`, in letters of either case.
-    fn find(self, text: &[u8]) -> Option<usize> {
-        (0..self.ends.len()).find(|index| {
-            let field = self.get(*index);
-            field.is_some_and(|field| field.eq_ignore_ascii_case(text))
-        })
-    }
 }
 
 /// A column that was found.
@@ -262,7 +194,7 @@ mod tests {
     use super::*;
     use crate::feeds::{
         entry::Parsed,
-        format::{Format, Tolerance, parse, reader::Reader},
+        format::{Format, Tolerance, parse, reader::Reader, row::LONGEST_LINE},
     };
 
     /// What a reader, in the words of the configuration, makes of a text.

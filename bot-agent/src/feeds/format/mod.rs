@@ -15,6 +15,7 @@ mod lines;
 mod pointer;
 mod preset;
 pub mod reader;
+mod row;
 mod source;
 mod tally;
 mod time;

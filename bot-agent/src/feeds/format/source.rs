@@ -2,6 +2,8 @@
 
 use std::{net::IpAddr, num::NonZeroU32};
 
+use ipnet::IpNet;
+
 use super::{reader::Holds, tally::Fault};
 use crate::{
     feeds::entry::SURE,
@@ -44,7 +46,7 @@ pub(super) fn confidence(number: &str, full: NonZeroU32) -> Result<u8, Fault> {
 }
 
 fn prefixes(word: &str, mut take: impl FnMut(Prefix)) -> Result<(), ParseError> {
-    // What nearly all are: lists have a million of them.
+    // What nearly all are, first: lists have a million of them.
     if let Ok(address) = word.parse::<IpAddr>() {
         take(Prefix::host(address));
     } else if word.contains('-') {
@@ -53,10 +55,19 @@ fn prefixes(word: &str, mut take: impl FnMut(Prefix)) -> Result<(), ParseError> 
             return Err(ParseError::Syntax(quoted(word)));
         }
         target.prefixes().iter().copied().for_each(take);
+    } else if let Some(prefix) = network(word) {
+        take(prefix);
     } else {
+        // Whatever is wrong with it is named there.
         take(word.parse()?);
     }
     Ok(())
+}
+
+/// The prefix of a CIDR, if it is one without host bits.
+fn network(word: &str) -> Option<Prefix> {
+    let net: IpNet = word.parse().ok()?;
+    (net.addr() == net.network()).then(|| Prefix::from_net(net))
 }
 
 /// `AS64500`, or the number alone.
@@ -98,6 +109,28 @@ mod tests {
         }
         for (word, subject) in [("AS1", "AS1"), ("::1", "::1"), ("country:de", "country:DE")] {
             assert_eq!(named(word, Holds::Any).unwrap(), [subject]);
+        }
+    }
+
+    #[test]
+    fn cidrs_are_what_rules_take_them_for() {
+        for word in [
+            "192.0.2.0/24",
+            "0.0.0.0/0",
+            "::/0",
+            "::ffff:192.0.2.0/120",
+            "192.0.2.0/024",
+            "192.0.2.0/+24",
+            "192.0.2.0/33",
+            "192.0.2.0/",
+            "2001:db8::/129",
+            "/24",
+            "192.0.2.0/24/1",
+        ] {
+            let ours = named(word, Holds::Addresses);
+            let rules = word.parse::<Prefix>();
+            let rules = rules.map(|prefix| vec![prefix.to_string()]);
+            assert_eq!(ours, rules.map_err(|error| error.to_string()), "{word}");
         }
     }
 
