@@ -100,6 +100,7 @@ impl Offline {
             lists: Vec::new(),
             asn: None,
             counters: counters(&read),
+            known_good: None,
             ports: None,
             notes,
         })
