@@ -173,7 +173,6 @@ pub struct OverlapSide {
     /// Its name.
     pub name: String,
     /// What it has.
-    #[serde(flatten)]
     pub amount: Amount,
 }
 

@@ -364,6 +364,9 @@ pub struct Status {
     /// Ports that are only for some lists.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub onlys: Vec<OnlyView>,
+    /// Sources known to be good, of this run; nothing: only the agent knows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_good: Option<usize>,
     /// Ports; nothing: only the agent knows.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ports: Option<PortsView>,

@@ -103,6 +103,7 @@ impl Offline {
             onlys: Vec::new(),
             asn: None,
             counters: counters(&read),
+            known_good: None,
             ports: None,
             notes,
         })

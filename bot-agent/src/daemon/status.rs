@@ -59,6 +59,7 @@ impl Daemon {
             onlys: self.onlys()?,
             asn: self.databases.get().ok().map(DatabaseView::of),
             counters,
+            known_good: Some(self.known_good.len()),
             ports: Some(PortsView {
                 served_tcp: ranges(&self.ports.served_tcp),
                 served_udp: ranges(&self.ports.served_udp),

@@ -191,6 +191,10 @@ pub(in crate::cli) fn status(status: &Status) -> String {
     if let Some(asn) = &status.asn {
         lines.push(format!("asn         {}", database(asn)));
     }
+    if let Some(known) = status.known_good.filter(|known| *known > 0) {
+        let known = many_of(known, "source");
+        lines.push(format!("known good  {known} with proved connections"));
+    }
     if let Some(found) = &status.ports {
         let list = |ports: &[String]| {
             if ports.is_empty() {

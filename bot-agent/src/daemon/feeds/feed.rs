@@ -42,11 +42,21 @@ pub(super) struct Feed {
     pub(super) schedule: Schedule,
     /// What the next fetch need not bring again.
     pub(super) seen: Option<Validators>,
-    /// Whether a content is being understood.
-    pub(super) digesting: bool,
+    pub(super) digesting: Digesting,
     /// Why the last fetch gave nothing.
     pub(super) error: Option<String>,
     pub(super) notes: Notes,
+}
+
+/// Whether a content is being understood. There is never more than one of a feed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Digesting {
+    /// None is.
+    No,
+    /// One is.
+    Yes,
+    /// One is, and nobody wants it any more.
+    InVain,
 }
 
 /// An update that waits to be accepted.
@@ -103,7 +113,7 @@ impl Feed {
             previous: None,
             held: None,
             seen: None,
-            digesting: false,
+            digesting: Digesting::No,
             error: None,
             notes: Notes::default(),
         }
@@ -126,6 +136,35 @@ impl Feed {
     pub(super) fn is_stale(&self, missed: u32, now: Timestamp) -> bool {
         self.fetched()
             .is_some_and(|fetched| is_stale(now, self.made(), fetched, self.config.every, missed))
+    }
+
+    /// What is being understood comes to nothing.
+    pub(super) fn digest_in_vain(&mut self) {
+        if self.digesting == Digesting::Yes {
+            self.digesting = Digesting::InVain;
+        }
+    }
+
+    /// A content is understood; whether it is wanted. If not, it is fetched again.
+    pub(super) fn is_digested(&mut self, now: Now) -> bool {
+        let digested = std::mem::replace(&mut self.digesting, Digesting::No);
+        let wanted = digested == Digesting::Yes;
+        if !wanted {
+            self.seen.clone_from(&self.notes.validators);
+            self.schedule.hurry(since_boot(now));
+        }
+        wanted
+    }
+
+    /// The publisher has nothing new: what is in force was in the feed until now, unless what he has is
+    /// held.
+    pub(super) fn is_unchanged(&mut self, now: Now) {
+        self.notes.checked = Some(now.wall);
+        if self.held.is_none()
+            && let Some(Content::Entries(snapshot)) = &mut self.content
+        {
+            Arc::make_mut(snapshot).unchanged(now.wall);
+        }
     }
 
     /// Whether it is a file of this host.

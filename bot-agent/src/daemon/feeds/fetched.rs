@@ -3,7 +3,7 @@
 use super::{
     News,
     digest::{Work, digest},
-    feed::since_boot,
+    feed::{Digesting, since_boot},
 };
 use crate::{
     config::FeedSource,
@@ -22,7 +22,7 @@ impl Daemon {
         let now = host::now();
         let feeds = &mut self.feeds;
         for (name, feed) in &mut feeds.all {
-            let waits = feed.digesting || feeds.fetcher.is_running(name);
+            let waits = feed.digesting != Digesting::No || feeds.fetcher.is_running(name);
             if waits || feed.notes.paused || !feed.schedule.is_due(since_boot(now)) {
                 continue;
             }
@@ -75,7 +75,7 @@ impl Daemon {
             let said = feed.error.clone();
             return self.feed_done(name, said.as_deref().map_or(Ok("not changed"), Err));
         }
-        feed.notes.checked = Some(now.wall);
+        feed.is_unchanged(now);
         self.feed_is_well(name);
         self.feed_done(name, Ok("not changed"));
     }
@@ -87,7 +87,7 @@ impl Daemon {
         if feed.is_file() {
             feed.seen = Some(validators.clone());
         }
-        feed.digesting = true;
+        feed.digesting = Digesting::Yes;
         let work = Work {
             config: feed.config.clone(),
             rails: self.config.rails,
@@ -110,7 +110,9 @@ impl Daemon {
         let Some(feed) = self.feeds.all.get_mut(name) else {
             return;
         };
-        feed.digesting = false;
+        if !feed.is_digested(now) {
+            return;
+        }
         feed.schedule.failed(since_boot(now), None, random());
         self.feed_fails(name, &format!("the content is refused: {why}"));
     }

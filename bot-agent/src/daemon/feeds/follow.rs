@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{
     content::Content,
-    feed::{Feed, Held, Notes, period, place, reading, since_boot},
+    feed::{Digesting, Feed, Held, Notes, period, place, reading, since_boot},
     fetched::random,
 };
 use crate::{
@@ -38,11 +38,17 @@ impl Daemon {
             match self.feeds.all.get_mut(name) {
                 Some(feed) if feed.config == *configured => {}
                 Some(feed) if place(&feed.config) == place(configured) => {
+                    self.feeds.fetcher.stop(name);
                     feed.follow(configured, now);
                 }
-                Some(_) | None => {
+                found => {
+                    let under_way = found.map_or(Digesting::No, |feed| {
+                        feed.digest_in_vain();
+                        feed.digesting
+                    });
                     self.feeds.fetcher.stop(name);
-                    let (feed, trouble) = self.feeds.load(configured, now);
+                    let (mut feed, trouble) = self.feeds.load(configured, now);
+                    feed.digesting = under_way;
                     self.feeds.all.insert(name.clone(), feed);
                     self.trouble(&format!("storing feed {name}"), trouble);
                 }
@@ -76,6 +82,7 @@ impl Feed {
         if self.notes.reading != reading {
             self.notes.reading = reading;
             (self.seen, self.notes.validators) = (None, None);
+            self.digest_in_vain();
             self.schedule.hurry(since_boot(now));
         }
         if let FeedSource::CrowdSec(_) = configured.source {

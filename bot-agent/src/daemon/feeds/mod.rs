@@ -25,7 +25,12 @@ use std::{
 
 use tokio::task::{JoinError, JoinSet};
 
-use self::{content::Content, digest::Digest, feed::Feed, refresh::Refresh};
+use self::{
+    content::Content,
+    digest::Digest,
+    feed::{Digesting, Feed},
+    refresh::Refresh,
+};
 #[cfg(doc)]
 use super::Daemon;
 use crate::{
@@ -99,7 +104,7 @@ impl Feeds {
         // Which one it was is not said. None is digested any more once this set is empty.
         if self.digests.is_empty() {
             for feed in self.all.values_mut() {
-                feed.digesting = false;
+                feed.digesting = Digesting::No;
             }
         }
     }

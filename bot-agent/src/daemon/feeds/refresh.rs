@@ -34,11 +34,12 @@ impl Daemon {
                 continue;
             }
             if feed.notes.paused {
-                paused.push(format!(
-                    "{other}: paused; `bot-agent feeds resume {other}` first"
-                ));
+                paused.push(format!("{other}: {}", is_paused(other)));
                 continue;
             }
+            // Whoever asks wants what there is from now on.
+            self.feeds.fetcher.stop(other);
+            feed.digest_in_vain();
             feed.schedule.hurry(since_boot(now));
             if feed.is_file() {
                 // Also the same file, whatever became of it.
@@ -54,6 +55,15 @@ impl Daemon {
         });
         self.answer_refreshes();
         self.fetch_due();
+    }
+
+    /// A feed is paused: what is under way comes to nothing.
+    pub(super) fn stop_fetching(&mut self, name: &str) {
+        self.feeds.fetcher.stop(name);
+        if let Some(feed) = self.feeds.all.get_mut(name) {
+            feed.digest_in_vain();
+        }
+        self.feed_done(name, Err(&is_paused(name)));
     }
 
     /// A feed is through, well or badly.
@@ -150,4 +160,8 @@ impl Daemon {
             "no news since {since}; what it said stays in force: does its publisher still write it?"
         )
     }
+}
+
+fn is_paused(name: &str) -> String {
+    format!("paused; `bot-agent feeds resume {name}` first")
 }

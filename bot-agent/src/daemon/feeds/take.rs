@@ -39,7 +39,9 @@ impl Daemon {
         let Some(feed) = self.feeds.all.get_mut(name) else {
             return;
         };
-        feed.digesting = false;
+        if !feed.is_digested(now) {
+            return;
+        }
         feed.schedule.succeeded(since_boot(now), random());
         let Digest {
             snapshot,
@@ -177,6 +179,7 @@ impl Daemon {
         let content = Content::Entries(Arc::new(snapshot));
         let lists = self.lists_with(Some((name, &content)), now);
         self.put_lists(lists, now)?;
+        self.stop_fetching(name);
         let stored = folder.roll_back();
         let trouble = stored.err().map(|error| format!("{name}: {error}"));
         self.trouble(&format!("storing feed {name}"), trouble);

@@ -91,7 +91,7 @@ impl Daemon {
             return Err(failed(format!("nothing was changed: {error}")));
         }
         if paused {
-            self.feeds.fetcher.stop(name);
+            self.stop_fetching(name);
         } else {
             feed.schedule
                 .hurry(super::feed::since_boot(crate::host::now()));

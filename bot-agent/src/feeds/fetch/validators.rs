@@ -53,13 +53,16 @@ pub struct Stamp {
     size: u64,
     changed: i64,
     changed_ns: i64,
+    /// When its content was made.
+    #[serde(default)]
+    modified: i64,
 }
 
 impl Validators {
-    /// When the publisher made the content, by the web server's word.
+    /// When the publisher made the content, by the word of the web server or of the file.
     pub fn made(&self) -> Option<Timestamp> {
         match self {
-            Self::File { .. } => None,
+            Self::File { stamp, .. } => Timestamp::from_second(stamp.modified).ok(),
             Self::Http { modified, .. } => retry_after::timestamp(modified.as_deref()?),
         }
     }
@@ -116,6 +119,7 @@ impl From<&Metadata> for Stamp {
             size: file.size(),
             changed: file.ctime(),
             changed_ns: file.ctime_nsec(),
+            modified: file.mtime(),
         }
     }
 }
