@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{EnforceError, Filter, Reach, inputs, locks::Lock, refused};
+use super::{EnforceError, Filter, Reach, inputs, refused};
 use crate::{
     asn::Database,
     control::protocol::{Failure, FailureCode},
@@ -39,12 +39,8 @@ impl Filter {
             database,
             prefixes,
         } = configured;
-        let onlys = onlys.into_iter().map(|only| Lock {
-            only,
-            configured: true,
-        });
-        let locks = onlys.chain(self.operator_locks()).collect();
-        let spoken = self.spoken.with(lists, locks, now);
+        let stored = self.spoken.stored().to_vec();
+        let spoken = self.spoken.with(lists, onlys, stored, now);
         let spoken = spoken.map_err(|why| Failure::new(FailureCode::Refused, why.to_string()))?;
         let others = !spoken.says_nothing_either(&self.spoken)
             || database.as_ref().map(Arc::as_ptr) != self.database.as_ref().map(Arc::as_ptr);
