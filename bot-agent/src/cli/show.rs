@@ -324,6 +324,7 @@ mod tests {
             }),
             table: None,
             lists: Vec::new(),
+            known_good: None,
             onlys: Vec::new(),
             asn: None,
             counters: BTreeMap::new(),

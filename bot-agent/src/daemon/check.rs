@@ -94,7 +94,7 @@ pub(super) fn check<'a>(
         });
     }
     if ports.iter().any(|ports| ports.blocked) && !rest.drops {
-        notes.push("failsafe ports stay open, and ICMP errors pass".into());
+        notes.push("failsafe ports stay open".into());
     }
     let beneath = explanation
         .rules()

@@ -219,7 +219,7 @@ impl Listed {
     fn meeting(named: &Spans, lists: &[List]) -> Self {
         let mut this = Self::default();
         let exempting = lists.iter();
-        for list in exempting.filter(|list| list.kind().exempts_from_networks()) {
+        for list in exempting.filter(|list| list.exempts_from_networks()) {
             let before = this.prefixes.len();
             let entries = list.entries().map(|(prefix, _)| prefix);
             let entries = entries.filter(|prefix| named.meets(*prefix));

@@ -53,7 +53,7 @@ impl Daemon {
         let spoken = self.filter.spoken();
         let views = spoken.locks().iter().map(|lock| {
             let sources = lock.only.sources(spoken.lists()).unwrap_or_default();
-            let hits = spoken.id(lock).and_then(|id| hits.get(&id));
+            let hits = hits.get(&lock.id);
             OnlyView {
                 ports: lock.only.ports.clone().into(),
                 from: lock.only.from.clone(),
@@ -66,7 +66,7 @@ impl Daemon {
                 .into(),
                 prefixes: sources.into_iter().map(List::len).sum(),
                 hits: hits.copied().unwrap_or_default().into(),
-                obstacle: spoken.obstacle(lock).map(|why| why.to_string()),
+                obstacle: lock.obstacle.clone(),
             }
         });
         Ok(views.collect())
@@ -76,7 +76,7 @@ impl Daemon {
     pub(super) fn tell_locks(&mut self) {
         let spoken = self.filter.spoken();
         let wrong = spoken.locks().iter().filter_map(|lock| {
-            let why = spoken.obstacle(lock)?;
+            let why = lock.obstacle.as_ref()?;
             let name = lock.only.name();
             let message = format!("{name} is not in force, its ports are open to everyone: {why}");
             Some((name, message))

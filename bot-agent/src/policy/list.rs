@@ -127,21 +127,6 @@ impl TryFrom<u8> for Score {
     }
 }
 
-impl ListKind {
-    /// Whether its entries exempt from rules about ASNs and countries. No list exempts from an
-    /// operator's block of addresses.
-    pub fn exempts_from_networks(self) -> bool {
-        match self {
-            Self::Allow | Self::VerifiedCrawler => true,
-            Self::Popular
-            | Self::Category { .. }
-            | Self::Only { .. }
-            | Self::Admit
-            | Self::Score { .. } => false,
-        }
-    }
-}
-
 impl Tiers {
     /// All that scores may lead to.
     pub(super) const ACTIONS: [Action; 5] = [
@@ -252,6 +237,20 @@ impl List {
     /// The ports that it is about; nothing: packets to any port, and those to none.
     pub fn ports(&self) -> Option<&Ports> {
         self.ports.as_ref()
+    }
+
+    /// Whether its entries exempt from rules about ASNs and countries, whatever port packets are for. No
+    /// list exempts from an operator's block of addresses.
+    pub fn exempts_from_networks(&self) -> bool {
+        let exempts = match self.kind {
+            ListKind::Allow | ListKind::VerifiedCrawler => true,
+            ListKind::Popular
+            | ListKind::Category { .. }
+            | ListKind::Only { .. }
+            | ListKind::Admit
+            | ListKind::Score { .. } => false,
+        };
+        exempts && self.ports.is_none()
     }
 
     /// How many prefixes it has.

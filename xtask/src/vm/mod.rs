@@ -31,9 +31,10 @@ use crate::tally::Tally;
 use crate::workspace::{Profile, Workspace};
 
 /// Test targets of the crate `bot-tests` that run there; those that exist.
-const TESTS: [&str; 6] = [
+const TESTS: [&str; 7] = [
     "generations",
     "hellos",
+    "ports",
     "verdicts",
     "verifier",
     "vlan",

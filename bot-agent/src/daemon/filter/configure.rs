@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{super::enforcer::MOST_REGIONS, EnforceError, Filter, Reach, locks::Lock, refused};
+use super::{super::enforcer::MOST_REGIONS, EnforceError, Filter, Reach, refused};
 use crate::{
     asn::Database,
     control::protocol::{Failure, FailureCode},
@@ -43,12 +43,8 @@ impl Filter {
             tiers,
             prefixes,
         } = configured;
-        let onlys = onlys.into_iter().map(|only| Lock {
-            only,
-            configured: true,
-        });
-        let locks = onlys.chain(self.operator_locks()).collect();
-        let spoken = self.spoken.with(lists, locks, now);
+        let stored = self.spoken.stored().to_vec();
+        let spoken = self.spoken.with(lists, onlys, stored, now);
         let spoken = spoken.map_err(|why| Failure::new(FailureCode::Refused, why.to_string()))?;
         let same_networks =
             database.as_ref().map(Arc::as_ptr) == self.database.as_ref().map(Arc::as_ptr);
