@@ -25,6 +25,7 @@ mod offline;
 mod only;
 mod parts;
 mod pcap;
+mod progress;
 mod put;
 mod reload;
 mod resume;

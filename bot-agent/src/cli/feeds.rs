@@ -9,7 +9,8 @@ use clap::Subcommand;
 
 use super::{
     global::{Global, Output},
-    reload::sentence,
+    progress::Progress,
+    reload::said,
     show,
 };
 use crate::{
@@ -90,7 +91,11 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
         Command::Resume(Named { name }) => (Verb::Resume, Some(name.clone())),
         Command::Rollback(Named { name }) => (Verb::Rollback, Some(name.clone())),
     };
-    sentence(&Request::Feeds(Feeds::with(verb, name)), global, out)
+    let progress = (verb == Verb::Refresh).then(|| Progress::begin("fetching", None));
+    let mut client = global.connect()?;
+    let answer = client.call(&Request::Feeds(Feeds::with(verb, name)))?;
+    drop(progress);
+    said(&client, &answer, global, out)
 }
 
 fn list(global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {

@@ -12,6 +12,7 @@ use std::{
 use anyhow::{Context as _, bail};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::progress::Progress;
 use crate::{
     control::{
         client::{Client, ClientError},
@@ -47,7 +48,9 @@ pub(super) fn send(
     } else {
         Arc::default()
     };
+    let progress = Progress::begin("sending", Some(targets.len()));
     send_parts(targets, &interrupted, |part, place| {
+        progress.at(place.before);
         client.call(&request(part, place))
     })
 }

@@ -7,7 +7,10 @@ use super::{
     show,
 };
 use crate::{
-    control::protocol::{Request, Response},
+    control::{
+        client::Client,
+        protocol::{Request, Response},
+    },
     exit_code::ExitCode,
 };
 
@@ -31,12 +34,22 @@ pub(super) fn sentence(
 ) -> anyhow::Result<ExitCode> {
     let mut client = global.connect()?;
     let answer = client.call(request)?;
-    let Response::Ok { message } = &answer else {
-        return Err(client.unexpected(&answer).into());
+    said(&client, &answer, global, out)
+}
+
+/// Writes a sentence that was the answer.
+pub(super) fn said(
+    client: &Client,
+    answer: &Response,
+    global: &Global,
+    out: &mut dyn Write,
+) -> anyhow::Result<ExitCode> {
+    let Response::Ok { message } = answer else {
+        return Err(client.unexpected(answer).into());
     };
     match global.output {
         Output::Human => writeln!(out, "{message}")?,
-        Output::Json => show::json(&answer, out)?,
+        Output::Json => show::json(answer, out)?,
         Output::Raw => {}
     }
     Ok(ExitCode::Ok)

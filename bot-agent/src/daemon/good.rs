@@ -11,6 +11,7 @@ use crate::{
     event::{Action, Body},
     feeds::watchdog::{Limits, Watchdog},
     host,
+    policy::ListKind,
     rules::time::Now,
     wording::{many, many_of},
 };
@@ -50,7 +51,11 @@ impl Daemon {
     /// Packets were dropped, or would be: by a feed, and of a source known to be good?
     pub(super) fn watch_good(&mut self, report: &DropReport, now: Now) {
         let behind = self.filter.behind(report.verdict, report.src, now);
-        if !matches!(behind, Some(Behind::List(_))) {
+        let Some(Behind::List(list)) = behind else {
+            return;
+        };
+        let is_own = self.file_lists.iter().any(|own| own.id() == list.id());
+        if is_own || matches!(list.kind(), ListKind::Only { .. }) {
             return;
         }
         let packets = report.packets;

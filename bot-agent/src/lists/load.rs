@@ -71,7 +71,9 @@ fn load(list: &Configured, id: ListId) -> Result<(List, Option<String>), String>
     let prefixes = entries.prefixes.into_iter();
     let scored = prefixes.map(|prefix| (prefix, Score::MAX));
     let name: Arc<str> = list.name.as_str().into();
-    Ok((List::new(id, name, kind(list), scored), bad))
+    // The operator's own word: what popular networks are exempt from is feeds.
+    let loaded = List::new(id, name, kind(list), scored).past_guard();
+    Ok((loaded, bad))
 }
 
 fn read_file(file: &Path) -> Result<Vec<u8>, String> {

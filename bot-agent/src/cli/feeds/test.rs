@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::{
     cli::{
         global::{Global, Output},
+        progress::Progress,
         show,
     },
     config::{FeedSource, Http},
@@ -93,6 +94,7 @@ struct Report {
 
 /// Runs the command: 0 usable, 1 would be held, 2 refused.
 pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::Result<ExitCode> {
+    let progress = Progress::begin("reading", None);
     let loosen: BTreeSet<Rail> = args.loosen.iter().copied().collect();
     let (snapshot, mut report) = read(args, &args.source, &content(&args.source)?, &loosen)?;
     let before = match &args.before {
@@ -102,6 +104,7 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
         }
         None => None,
     };
+    drop(progress);
     if args.entries {
         for known in snapshot.entries() {
             writeln!(out, "{}\t{}", known.subject, known.confidence)?;

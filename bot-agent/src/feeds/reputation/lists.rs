@@ -23,8 +23,8 @@ pub const SCORES: &str = "scores";
 /// Name of the list of the popular-network guard's own table.
 pub const POPULAR: &str = "popular-networks";
 
-/// The lists of the feeds, of the scores that they make together, and of the popular-network guard,
-/// which is always there. `id` finds the identity of a list by its name.
+/// The lists of the feeds, of the scores that they make together, and of the popular-network guard, where
+/// there is a feed to guard against. `id` finds the identity of a list by its name.
 pub fn lists(
     told: &[Told<'_>],
     policies: &[Policy],
@@ -32,6 +32,9 @@ pub fn lists(
     now: Timestamp,
     id: &mut dyn FnMut(&str) -> ListId,
 ) -> Vec<List> {
+    if told.is_empty() {
+        return Vec::new();
+    }
     let guard = popular().map(|network| (network.prefix, Score::MAX));
     let mut lists = vec![List::new(
         id(POPULAR),
