@@ -47,7 +47,8 @@ pub fn enforcing(feeds: &str) -> String {
 /// A `[[feed]]` of a file in the agent's folder, see [`write`].
 pub fn file_feed(agent: &Resident<'_>, name: &str, rest: &str) -> String {
     let path = agent.path(name);
-    format!("[[feed]]\nname = \"{name}\"\nfile = {path:?}\n{rest}\n")
+    let path = path.display();
+    format!("[[feed]]\nname = \"{name}\"\nfile = \"{path}\"\n{rest}\n")
 }
 
 /// Writes a feed's file, as a download does.

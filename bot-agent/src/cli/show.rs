@@ -324,6 +324,7 @@ mod tests {
             lists: Vec::new(),
             asn: None,
             counters: BTreeMap::new(),
+            known_good: None,
             ports: None,
             notes: Vec::new(),
         };
