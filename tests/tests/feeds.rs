@@ -257,8 +257,8 @@ fn weights_of_different_groups_add_up_to_a_block_and_those_of_one_do_not() {
 
     let overlap = agent.json(&["feeds", "overlap", "one", "two"]);
     assert_eq!(overlap["common"]["entries"], 1, "{overlap}");
-    assert_eq!(overlap["one"]["addresses_v4"], 3, "{overlap}");
-    assert_eq!(overlap["other"]["addresses_v4"], 1, "{overlap}");
+    assert_eq!(overlap["one"]["amount"]["addresses_v4"], 3, "{overlap}");
+    assert_eq!(overlap["other"]["amount"]["addresses_v4"], 1, "{overlap}");
 
     // Without the second feed the first one alone is not enough.
     write(&agent, "two", "11.0.0.9\n");

@@ -12,6 +12,7 @@ use std::{
     fs::{self, File},
     net::{IpAddr, Ipv4Addr},
     process::Command,
+    thread,
     time::Duration,
 };
 
@@ -52,13 +53,15 @@ fn mark_in_force(agent: &Resident<'_>) -> Vec<u8> {
     times.filter(|time| drops(agent, mark(*time))).collect()
 }
 
-/// A megabyte that becomes a gigabyte.
+/// What is short enough to be sent, and too long when it is unpacked.
 fn bomb(agent: &Resident<'_>) -> Vec<u8> {
     let plain = agent.path("bomb");
-    File::create(&plain).unwrap().set_len(1 << 29).unwrap();
+    File::create(&plain).unwrap().set_len(64 << 20).unwrap();
     let packed = Command::new("gzip").arg("-c1").arg(&plain).output();
     fs::remove_file(&plain).unwrap();
-    packed.expect("gzip").stdout[..LONGEST / 2].to_vec()
+    let packed = packed.expect("gzip").stdout;
+    assert!((1..LONGEST).contains(&packed.len()));
+    packed
 }
 
 /// Runs a test where its agent and its publisher see each other.
@@ -169,6 +172,32 @@ fn whatever_a_publisher_answers_the_last_good_content_stays_in_force() {
 }
 
 #[test]
+fn what_has_not_changed_was_seen_just_now() {
+    if !is_root("what_has_not_changed") {
+        return;
+    }
+    let lab = lab_with_clients("not-changed", 0);
+    in_host(&lab, || {
+        let publisher = Publisher::start();
+        publisher.put("/list", Answer::page(content(0)).with("ETag", "\"0\""));
+        let weighing = config(&publisher, "").replace("action = \"block\"", "weight = 50");
+        let mut agent = Resident::new(&lab.host, &weighing);
+        agent.start(&["-i", IFACE]);
+        told(&agent, "bad", "updated", "202 entries in force");
+        let age = || {
+            let check = agent.json(&["check", &client(1).to_string()]);
+            check["evidence"]["parts"][0]["age"].as_u64().unwrap()
+        };
+        // Longer than an answer takes.
+        while age() < 4 {
+            thread::sleep(Duration::from_millis(100));
+        }
+        assert_eq!(feeds(&agent, "refresh", "bad").ok(), "bad: not changed\n");
+        assert!(age() < 4);
+    });
+}
+
+#[test]
 fn without_its_publisher_an_agent_begins_with_the_last_good_copy() {
     if !is_root("without_its_publisher") {
         return;
@@ -247,10 +276,10 @@ fn who_waits_for_a_fetch_is_answered_when_the_feed_is_paused() {
         publisher.asked();
         let drip = Delivery::Drip(Duration::from_millis(100));
         publisher.put("/list", Answer::page(content(1)).sent(drip));
-        std::thread::scope(|scope| {
+        thread::scope(|scope| {
             let waits = scope.spawn(|| feeds(&agent, "refresh", "bad"));
             while publisher.asked().is_empty() {
-                std::thread::yield_now();
+                thread::yield_now();
             }
             feeds(&agent, "pause", "bad").ok();
             let said = waits.join().unwrap().fails(2);

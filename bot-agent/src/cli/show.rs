@@ -328,6 +328,7 @@ mod tests {
             onlys: Vec::new(),
             asn: None,
             counters: BTreeMap::new(),
+            known_good: None,
             ports: None,
             notes: Vec::new(),
         };

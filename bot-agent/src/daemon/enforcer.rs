@@ -30,7 +30,7 @@ mod rehearse;
 use cursor::Cursor;
 
 /// A change that concerns more prefixes than this, or one wider than these, is a new generation.
-pub(super) const MOST_REGIONS: usize = 256;
+const MOST_REGIONS: usize = 256;
 const WIDEST_IPV4: u8 = 96 + 8;
 const WIDEST_IPV6: u8 = 24;
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{super::enforcer::MOST_REGIONS, EnforceError, Filter, Reach, refused};
+use super::{EnforceError, Filter, Reach, refused};
 use crate::{
     asn::Database,
     control::protocol::{Failure, FailureCode},
@@ -14,6 +14,10 @@ use crate::{
         time::Now,
     },
 };
+
+/// Prefixes of lists that are changed in place. More take a new generation, so that an agent that dies
+/// halfway leaves the lists in the kernel that were, or those that should be, and none of both.
+const IN_PLACE: usize = 1;
 
 /// The parts of a configuration that may not fit.
 pub(in crate::daemon) struct Configured {
@@ -48,7 +52,7 @@ impl Filter {
         let spoken = spoken.map_err(|why| Failure::new(FailureCode::Refused, why.to_string()))?;
         let same_networks =
             database.as_ref().map(Arc::as_ptr) == self.database.as_ref().map(Arc::as_ptr);
-        let few = self.spoken.differences(&spoken, MOST_REGIONS);
+        let few = self.spoken.differences(&spoken, IN_PLACE);
         let few = few.filter(|_| same_networks && tiers == self.tiers);
         let synced = self
             .rules
