@@ -328,7 +328,6 @@ mod tests {
             onlys: Vec::new(),
             asn: None,
             counters: BTreeMap::new(),
-            known_good: None,
             ports: None,
             notes: Vec::new(),
         };

@@ -4,6 +4,7 @@ use std::{env, ffi::OsString, fs, path::PathBuf, process::Command};
 
 use bot_tests::{
     agent::TestAgent,
+    data,
     lab::{IFACE, Lab},
     netns::Namespace,
     spent::{self, Spent},
@@ -23,6 +24,9 @@ pub(crate) enum Loader {
     Reload,
     /// `bot-agent block --from-file --permanent`: rules, stored on disk, in an agent that runs.
     Block,
+    /// A feed, one of five that have the entries together, whose file is another one than before. The
+    /// agent has the AS table of the whole Internet besides, where reference data is there.
+    Feed,
     /// An interval set, in a network namespace of its own.
     Nft,
     /// hash:net, in a network namespace of its own.
@@ -33,10 +37,11 @@ pub(crate) enum Loader {
 
 impl Loader {
     /// Every one; ratios are to the first.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Table,
         Self::Reload,
         Self::Block,
+        Self::Feed,
         Self::Nft,
         Self::Ipset,
         Self::Trie,
@@ -47,6 +52,7 @@ impl Loader {
             Self::Table => "table",
             Self::Reload => "bot-agent reload",
             Self::Block => "bot-agent block",
+            Self::Feed => "bot-agent feed, one of five",
             Self::Nft => "nft -f",
             Self::Ipset => "ipset restore",
             Self::Trie => "trie",
@@ -60,6 +66,7 @@ impl Loader {
             Self::Table => spent::until_ready(&mut part("table", files.list())),
             Self::Reload => reload(files),
             Self::Block => block(files),
+            Self::Feed => feed(files),
             Self::Nft => apart("nft", &["-f".into(), files.nft().into()]),
             Self::Ipset => apart(
                 "ipset",
@@ -97,6 +104,56 @@ fn block(files: &Files) -> Result<Spent, String> {
         &agent,
         &["block", "--permanent", "--yes", "--from-file", list],
     )
+}
+
+/// Feeds that have the entries together.
+const FEEDS: usize = 5;
+
+fn feed(files: &Files) -> Result<Spent, String> {
+    let lab = Lab::new("load");
+    let mut agent = TestAgent::new();
+    let list = fs::read_to_string(files.list()).map_err(|error| error.to_string())?;
+    let lines: Vec<&str> = list.lines().collect();
+    let paths: Vec<PathBuf> = (0..FEEDS)
+        .map(|number| agent.path(&format!("feed{number}.txt")))
+        .collect();
+    let mut configuration = asn_databases();
+    for (number, (path, part)) in paths
+        .iter()
+        .zip(lines.chunks(lines.len().div_ceil(FEEDS)))
+        .enumerate()
+    {
+        // The last one lacks some entries at first.
+        let missing = if number + 1 == FEEDS { part.len() / 100 } else { 0 };
+        let part = part.get(missing..).unwrap_or_default();
+        fs::write(path, part.join("\n")).map_err(|error| error.to_string())?;
+        // The entries are made up, some of them of addresses that nobody has.
+        configuration.push_str(&format!(
+            "[[feed]]\nname = \"feed{number}\"\nfile = \"{}\"\naction = \"block\"\n\
+             loosen = [\"reserved\", \"wide\", \"coverage\"]\n",
+            path.display()
+        ));
+    }
+    agent.configure(&configuration);
+    agent.start(&lab.host, &["--interface", IFACE]);
+    command(&agent, &["feeds", "refresh"])?;
+    let whole = lines.chunks(lines.len().div_ceil(FEEDS)).last();
+    let fresh = agent.path("fresh.txt");
+    fs::write(&fresh, whole.unwrap_or_default().join("\n")).map_err(|error| error.to_string())?;
+    let last = paths.last().expect("five of them");
+    fs::rename(&fresh, last).map_err(|error| error.to_string())?;
+    command(&agent, &["feeds", "refresh", "feed4"])
+}
+
+/// The AS table of the whole Internet, as configuration.
+fn asn_databases() -> String {
+    let files = ["asn/asn-ipv4.csv.gz", "asn/asn-ipv6.csv.gz"].map(data::file);
+    let files: Vec<String> = files
+        .into_iter()
+        .flatten()
+        .map(|file| format!("\"{}\"", file.display()))
+        .collect();
+    format!("[asn]\ndatabase = [{}]\n", files.join(", "))
 }
 
 /// An operator's command. The peak is the agent's, which does the work.

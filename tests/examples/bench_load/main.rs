@@ -27,7 +27,7 @@ use bot_tests::{
 use self::{files::Files, loader::Loader};
 
 /// Entries, and how often each loader runs.
-const SIZES: [(usize, usize); 3] = [(10_000, 7), (100_000, 5), (1_000_000, 3)];
+const SIZES: [(usize, usize); 4] = [(10_000, 7), (100_000, 5), (300_000, 5), (1_000_000, 3)];
 
 fn main() {
     let arguments: Vec<String> = env::args().skip(1).collect();
