@@ -93,6 +93,10 @@ pub(super) fn run(args: &Args, global: &Global, out: &mut dyn Write) -> anyhow::
     };
     let progress = (verb == Verb::Refresh).then(|| Progress::begin("fetching", None));
     let mut client = global.connect()?;
+    if verb == Verb::Refresh {
+        // A publisher may take all the time that a feed gives him.
+        client.be_patient()?;
+    }
     let answer = client.call(&Request::Feeds(Feeds::with(verb, name)))?;
     drop(progress);
     said(&client, &answer, global, out)
