@@ -249,7 +249,7 @@ fn every_command_explains_itself() {
         .filter(|line| line.starts_with("  ") && !line.starts_with("   "))
         .filter_map(|line| line.split_whitespace().next())
         .collect();
-    assert_eq!(names.len(), 24, "{names:?}");
+    assert_eq!(names.len(), 25, "{names:?}");
     for name in names {
         assert!(bare(&[name, "--help"]).ok().contains("Examples:"), "{name}");
     }
@@ -266,7 +266,7 @@ fn completions_and_manual_pages_are_complete() {
     bare(&["man", "--dir", &folder.path().to_string_lossy()]).ok();
     let page = fs::read_to_string(folder.path().join("bot-agent-block.8")).unwrap();
     assert!(page.contains("credential stuffing"));
-    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 25);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 26);
 }
 
 #[test]

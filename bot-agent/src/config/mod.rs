@@ -4,6 +4,7 @@
 //! everything, `resolve` checks and fills in. Reading the files ([`Config::load`]) is the only I/O.
 
 mod error;
+mod feed_source;
 mod feeds;
 mod keys;
 mod layers;
@@ -23,6 +24,7 @@ use std::{
     collections::BTreeSet,
     ffi::OsStr,
     fs,
+    net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
@@ -31,7 +33,8 @@ use std::{
 pub(crate) use self::policies::TIERS;
 pub use self::{
     error::ConfigError,
-    feeds::{Feed, FeedAction, FeedSource, Http, Role},
+    feed_source::{FeedSource, Http},
+    feeds::{Feed, FeedAction, Role},
     layers::{Place, Places},
     lists::{List, ListAction},
     policies::{Policy, PolicyAction},
@@ -202,6 +205,8 @@ pub struct Crawlers {
     pub verify: Verify,
     /// How often.
     pub queries_per_second: u32,
+    /// The only server that is asked; `None`: those of `/etc/resolv.conf`.
+    pub resolver: Option<SocketAddr>,
 }
 
 /// `[tables]`

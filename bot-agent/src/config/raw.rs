@@ -95,6 +95,7 @@ table!(Crawlers {
     index: Field<String>,
     verify: Field<Verify>,
     queries_per_second: Field<u64>,
+    resolver: Field<String>,
 });
 
 table!(Tables {

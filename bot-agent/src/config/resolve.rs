@@ -53,6 +53,7 @@ pub(super) fn defaults() -> Config {
             index: None,
             verify: Verify::Off,
             queries_per_second: 10,
+            resolver: None,
         },
         tables: Tables {
             prefixes: 1_000_000,
@@ -190,7 +191,14 @@ fn crawlers(keys: &mut Keys<'_>, crawlers: &mut Crawlers) -> Result<(), ConfigEr
         |r| &r.crawlers.queries_per_second,
         1..=1000,
         &mut crawlers.queries_per_second,
-    )
+    )?;
+    let resolver = keys.take("crawlers.resolver", |r| &r.crawlers.resolver);
+    if let Some((text, place)) = resolver.filter(|(text, _)| !text.is_empty()) {
+        let what = format!("`{text}` is no address with a port, like 127.0.0.1:53");
+        let server = text.parse().map_err(|_| wrong("resolver", &place, what))?;
+        crawlers.resolver = Some(server);
+    }
+    Ok(())
 }
 
 /// Tables, rings and budgets of the kernel.

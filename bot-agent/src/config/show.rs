@@ -40,6 +40,7 @@ pub(super) const KEYS: &[(&str, &str)] = &[
     ("crawlers", "index"),
     ("crawlers", "verify"),
     ("crawlers", "queries_per_second"),
+    ("crawlers", "resolver"),
     ("tables", "prefixes"),
     ("tables", "verdicts"),
     ("reports", "per_second"),
@@ -167,6 +168,11 @@ fn values(config: &Config) -> [Value; KEYS.len()] {
         Value::from(index.unwrap_or_default()),
         word(&crawlers.verify),
         Value::from(crawlers.queries_per_second),
+        Value::from(
+            crawlers
+                .resolver
+                .map_or(String::new(), |server| server.to_string()),
+        ),
         Value::from(tables.prefixes),
         Value::from(tables.verdicts),
         Value::from(reports.per_second),

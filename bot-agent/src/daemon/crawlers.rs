@@ -41,6 +41,7 @@ pub(super) fn verifier(config: &Configured) -> Result<Option<Verifier>, String> 
         crawlers = crawlers.with(index(file)?);
     }
     let options = Options {
+        server: config.resolver,
         limits: Limits {
             per_second: config.queries_per_second,
             ..Limits::default()

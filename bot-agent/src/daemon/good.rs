@@ -58,6 +58,7 @@ impl Daemon {
         if is_own || matches!(list.kind(), ListKind::Only { .. }) {
             return;
         }
+        self.ask_who(report.src);
         let packets = report.packets;
         let alarm = self
             .watchdog

@@ -124,7 +124,11 @@ fn feed(files: &Files) -> Result<Spent, String> {
         .enumerate()
     {
         // The last one lacks some entries at first.
-        let missing = if number + 1 == FEEDS { part.len() / 100 } else { 0 };
+        let missing = if number + 1 == FEEDS {
+            part.len() / 100
+        } else {
+            0
+        };
         let part = part.get(missing..).unwrap_or_default();
         fs::write(path, part.join("\n")).map_err(|error| error.to_string())?;
         // The entries are made up, some of them of addresses that nobody has.

@@ -70,14 +70,15 @@ impl Daemon {
             return;
         };
         feed.schedule.succeeded(since_boot(now), random());
+        let held = feed.held.as_ref().map(|held| held.why.clone());
         // A file that was refused is still the same file.
-        if feed.is_file() {
-            let said = feed.error.clone();
-            return self.feed_done(name, said.as_deref().map_or(Ok("not changed"), Err));
+        let refused = feed.error.clone().filter(|_| feed.is_file());
+        if !feed.is_file() {
+            feed.is_unchanged(now);
+            self.feed_is_well(name);
         }
-        feed.is_unchanged(now);
-        self.feed_is_well(name);
-        self.feed_done(name, Ok("not changed"));
+        let why = refused.or(held);
+        self.feed_done(name, why.as_deref().map_or(Ok("not changed"), Err));
     }
 
     fn begin_digest(&mut self, name: &str, bytes: Vec<u8>, validators: Validators) {

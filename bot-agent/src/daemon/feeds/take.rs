@@ -10,7 +10,7 @@ use bot_common::address::Address;
 use super::{
     content::Content,
     digest::Digest,
-    feed::{About, Held, since_boot},
+    feed::{About, Feed, Held, since_boot},
     fetched::random,
 };
 use crate::{
@@ -181,8 +181,6 @@ impl Daemon {
         self.put_lists(lists, now)?;
         self.stop_fetching(name);
         let stored = folder.roll_back();
-        let trouble = stored.err().map(|error| format!("{name}: {error}"));
-        self.trouble(&format!("storing feed {name}"), trouble);
         let Some(feed) = self.feeds.all.get_mut(name) else {
             return Ok(String::new());
         };
@@ -195,8 +193,7 @@ impl Daemon {
         feed.notes.paused = true;
         // What comes when updates are taken again comes whole.
         (feed.seen, feed.notes.validators) = (None, None);
-        let stored = feed.note();
-        self.trouble(&format!("noting feed {name}"), stored);
+        self.remember(name, stored);
         let message = format!(
             "{}, and updates are paused ({why}); `bot-agent feeds resume {name}` takes them again",
             self.in_force(name)
@@ -289,12 +286,7 @@ impl Daemon {
         feed.notes.held = Some((held.why.clone(), held.since, held.about.clone()));
         feed.held = Some(held);
         feed.error = None;
-        let noted = feed.note();
-        let trouble = stored
-            .err()
-            .map(|error| format!("{name}: {error}"))
-            .or(noted);
-        self.trouble(&format!("storing feed {name}"), trouble);
+        self.remember(name, stored);
         self.feed_done(name, Err(&message));
         self.tell_feed(name, FeedWhat::Held, message);
     }
@@ -321,12 +313,7 @@ impl Daemon {
         feed.notes.held = None;
         feed.notes.about = about;
         feed.notes.checked = Some(now.wall);
-        let noted = feed.note();
-        let trouble = stored
-            .err()
-            .map(|error| format!("{name}: {error}"))
-            .or(noted);
-        self.trouble(&format!("storing feed {name}"), trouble);
+        self.remember(name, stored);
         self.feed_is_well(name);
         let message = self.in_force(name);
         if changed {
@@ -334,6 +321,13 @@ impl Daemon {
             self.tell_feed(name, FeedWhat::Updated, message.clone());
         }
         self.feed_done(name, Ok(&message));
+    }
+
+    /// Writes down what is remembered of a feed, and tells what is wrong with that or with what was `stored`.
+    fn remember(&mut self, name: &str, stored: Result<(), FolderError>) {
+        let noted = self.feeds.all.get(name).and_then(Feed::note);
+        let stored = stored.err().map(|error| format!("{name}: {error}"));
+        self.trouble(&format!("storing feed {name}"), stored.or(noted));
     }
 
     /// What is in force of a feed, in words.
