@@ -11,6 +11,7 @@ mod digest;
 mod feed;
 mod fetched;
 mod follow;
+mod lists;
 mod refresh;
 mod take;
 mod verbs;

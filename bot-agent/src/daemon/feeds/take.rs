@@ -3,9 +3,7 @@
 //! An agent that dies between the two has the update in the kernel and the one before on the disk; the
 //! next one puts that into force, and fetches the update again.
 
-use std::{sync::Arc, time::Duration};
-
-use bot_common::address::Address;
+use std::sync::Arc;
 
 use super::{
     content::Content,
@@ -15,22 +13,16 @@ use super::{
 };
 use crate::{
     control::protocol::Failure,
-    daemon::{Daemon, fronts},
+    daemon::Daemon,
     event::{Body, FeedChange, FeedWhat},
     feeds::{
-        folder::{Folder, FolderError, Staged},
-        rail::Rail,
-        rails::{Hold, Verdict, newly_dropped},
-        reputation::{self, Evidence, evidence},
+        folder::{Folder, FolderError, Shelf, Staged},
+        rails::Verdict,
     },
     host,
-    policy::{Inputs, List},
     rules::time::Now,
     wording::{grouped_of, many_of},
 };
-
-/// How often the lists are made anew without an update.
-const RENEW: Duration = Duration::from_mins(10);
 
 impl Daemon {
     /// Takes an update, or holds it.
@@ -163,7 +155,6 @@ impl Daemon {
         name: &str,
         why: &str,
     ) -> Result<String, Failure> {
-        use crate::feeds::folder::Shelf;
         let now = host::now();
         let folder = self.feeds.all.get(name).and_then(|it| it.folder.clone());
         let Some(folder) = folder else {
@@ -200,78 +191,6 @@ impl Daemon {
         );
         self.tell_feed(name, FeedWhat::RolledBack, message.clone());
         Ok(format!("{name}: {message}"))
-    }
-
-    /// The lists of files, of proxies and of all feeds.
-    pub(in crate::daemon) fn all_lists(&mut self, now: Now) -> Vec<List> {
-        self.lists_with(None, now)
-    }
-
-    /// The same; `changed` has this content in place of its own.
-    fn lists_with(&mut self, changed: Option<(&str, &Content)>, now: Now) -> Vec<List> {
-        let database = self.databases.get().ok();
-        let ids = &mut self.list_ids;
-        let told = self.feeds.told(changed);
-        let policies = &self.config.policies;
-        let of_feeds = reputation::lists(&told, policies, database, now.wall, &mut |name| {
-            ids.of(name)
-        });
-        let mut lists = self.file_lists.clone();
-        let proxies = &self.config.proxies;
-        lists.extend(fronts::lists(proxies, &lists, &self.feeds, database, ids));
-        lists.extend(of_feeds);
-        lists
-    }
-
-    /// What feeds say about an address.
-    pub(in crate::daemon) fn evidence(&self, address: Address, now: Now) -> Evidence {
-        let told = self.feeds.told(None);
-        let database = self.databases.get().ok();
-        evidence(&told, address, database, self.config.tiers, now.wall)
-    }
-
-    /// Makes the lists anew where time has changed what feeds say: scores decay, what lingered goes,
-    /// crawlers are verified.
-    pub(in crate::daemon) fn renew_feeds(&mut self) {
-        let now = host::now();
-        let period = u64::try_from(RENEW.as_nanos()).unwrap_or(u64::MAX);
-        let is_fresh = |made: u64| now.boot_ns.saturating_sub(made) < period;
-        if self.feeds.made_ns.is_some_and(is_fresh) {
-            return;
-        }
-        self.feeds.made_ns = Some(now.boot_ns);
-        for feed in self.feeds.all.values_mut() {
-            feed.expire(now);
-        }
-        let verified = self.verified(now);
-        self.feeds.set_verified(verified);
-        let lists = self.all_lists(now);
-        let result = self.put_lists(lists, now);
-        let message = result.err().map(|failure| failure.to_string());
-        self.trouble("making the lists of feeds anew", message);
-    }
-
-    /// Puts other lists into force; an error leaves everything as it was.
-    fn put_lists(&mut self, lists: Vec<List>, now: Now) -> Result<(), Failure> {
-        let configured = self.configured(&self.config.clone(), lists);
-        self.filter.configure(configured, now).map(drop)
-    }
-
-    /// Why sources known to be good speak against lists; nothing: they do not.
-    fn objection_of_known_good(&self, name: &str, lists: &[List], now: Now) -> Option<Hold> {
-        let feed = self.feeds.all.get(name)?;
-        if feed.config.loosen.contains(&Rail::KnownGood) {
-            return None;
-        }
-        let before = self.filter.inputs();
-        let after = Inputs { lists, ..before };
-        let good = self.known_good.iter().map(|(address, _)| address);
-        let dropped = newly_dropped(&before, &after, good, now);
-        let limit = usize::try_from(self.config.rails.known_good).unwrap_or(usize::MAX);
-        (dropped.len() > limit).then(|| Hold::KnownGood {
-            dropped: dropped.into_iter().map(|address| address.to_ip()).collect(),
-            limit,
-        })
     }
 
     fn hold(&mut self, name: &str, held: Held, staged: Option<Staged>) {
