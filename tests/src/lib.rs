@@ -21,6 +21,7 @@ pub mod clients;
 pub mod crowdsec;
 pub mod data;
 pub mod disk;
+pub mod dns;
 pub mod feeds;
 pub mod figures;
 pub mod flatten;

@@ -13,7 +13,7 @@ use std::{
     hash::{BuildHasher as _, RandomState},
     net::{IpAddr, Ipv4Addr},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 use bot_agent::datapath::Pinned;

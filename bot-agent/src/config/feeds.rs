@@ -14,7 +14,12 @@ use super::{
     raw::{self, FeedWord},
 };
 use crate::{
-    feeds::{category::Category, format::Format, rail::Rail},
+    feeds::{
+        category::Category,
+        format::Format,
+        rail::Rail,
+        reputation::{POPULAR, SCORES},
+    },
     policy::Score,
     rules::{duration, rule::Scope},
 };
@@ -100,6 +105,7 @@ const CROWDSEC_EVERY: Duration = Duration::from_secs(10);
 pub(super) fn feeds(layers: &Layers, lists: &[List]) -> Result<Vec<Feed>, ConfigError> {
     let mut names: BTreeSet<&str> = lists.iter().map(|list| list.name.as_str()).collect();
     let mut feeds = Vec::new();
+    names.extend([SCORES, POPULAR]);
     for (feed, place, lines) in layers.entries(|raw| &raw.feed) {
         let name = feed.name.get_ref();
         if !names.insert(name) {

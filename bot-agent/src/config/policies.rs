@@ -114,7 +114,20 @@ pub(super) fn tiers(keys: &mut Keys<'_>, tiers: &mut Tiers) -> Result<(), Config
         "reputation.block",
         |r| &r.reputation.block,
         &mut tiers.block,
-    )
+    )?;
+    let rising = [tiers.monitor, tiers.throttle, tiers.challenge, tiers.block];
+    let rising: Vec<Score> = rising.into_iter().flatten().collect();
+    let place = keys
+        .places
+        .iter()
+        .find(|(key, _)| key.starts_with("reputation."));
+    match place {
+        Some((key, place)) if !rising.is_sorted() => {
+            let what = "harder tiers need higher scores: monitor, throttle, challenge, block";
+            Err(wrong(key, place, what))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn tier<'a>(

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, ops::RangeInclusive, path::PathBuf, time::Duration};
 
 use super::{
-    Agent, Config, Control, Crawlers, Hello, HelloPorts, Log, Ports, Protect, Rails, Reports,
+    Agent, Config, Control, Crawlers, Hello, HelloPorts, Log, Ports, Protect, Rails, Reports, Role,
     Services, Tables, Xdp,
     error::ConfigError,
     feeds,
@@ -128,8 +128,15 @@ pub(super) fn resolve(layers: &Layers) -> Result<(Config, Places), ConfigError> 
     let feeds = config.feeds.iter().map(|feed| feed.name.as_str());
     let names: BTreeSet<&str> = lists.chain(feeds).collect();
     config.proxies = proxies::proxies(layers, &names)?;
+    // What weighs has no list of its own.
+    let weighs = config
+        .feeds
+        .iter()
+        .filter(|feed| matches!(feed.role, Role::Weigh(_)));
+    let weighs: BTreeSet<&str> = weighs.map(|feed| feed.name.as_str()).collect();
+    let names = names.difference(&weighs).copied();
     let fronts = config.proxies.iter().map(|proxy| proxy.name.as_str());
-    let names = names.into_iter().chain(fronts).collect();
+    let names = names.chain(fronts).collect();
     config.onlys = only::onlys(layers, &names)?;
     Ok((config, keys.places))
 }

@@ -67,7 +67,7 @@ impl Daemon {
             }
             Err(why) => self.trouble("verifying crawlers", Some(why)),
         }
-        self.feeds.set_verified(Vec::new());
+        // The lists follow at the next tick.
     }
 
     /// Asks who a source is that says hello, or that a feed would drop.
@@ -79,10 +79,9 @@ impl Daemon {
     }
 
     /// Somebody is found out. The lists follow at the next tick.
-    pub(super) fn found_out(&mut self, finding: &Finding) {
+    pub(super) fn found_out(finding: &Finding) {
         if let Outcome::Verified(crawler) = &finding.outcome {
             tracing::debug!("{} is {}", finding.address.to_ip(), crawler.name);
-            self.feeds.changed();
         }
     }
 

@@ -4,13 +4,14 @@ use std::sync::Arc;
 
 use bot_common::address::Address;
 
-use super::{Daemon, feeds::Feeds};
+use super::Daemon;
 use crate::{
     asn::Database,
     config::{Config, Proxy},
     feeds::{
         proxy::FrontProxies,
         rails::{Kind, popular},
+        reputation::{Told, prefixes},
     },
     lists::ListIds,
     policy::{List, ListKind, Score, list_of_proxy},
@@ -18,17 +19,17 @@ use crate::{
 };
 
 /// The lists of declared proxies: feeds and scores say nothing about them, because behind their
-/// addresses are other people. Lists and feeds that they name are looked up in `lists` and `feeds`.
+/// addresses are other people. Lists and feeds that they name are looked up in `lists` and in what feeds `told`.
 pub(super) fn lists(
     proxies: &[Proxy],
     lists: &[List],
-    feeds: &Feeds,
+    told: &[Told<'_>],
     database: Option<&Database>,
     ids: &mut ListIds,
 ) -> Vec<List> {
     let of_proxy = |proxy: &Proxy| {
         let name = list_of_proxy(&proxy.name);
-        let addresses = addresses(proxy, lists, feeds, database);
+        let addresses = addresses(proxy, lists, told, database);
         let entries = addresses.into_iter().map(|prefix| (prefix, Score::MAX));
         List::new(ids.of(&name), name.into(), ListKind::Popular, entries)
     };
@@ -39,14 +40,16 @@ pub(super) fn lists(
 fn addresses(
     proxy: &Proxy,
     lists: &[List],
-    feeds: &Feeds,
+    told: &[Told<'_>],
     database: Option<&Database>,
 ) -> Vec<Prefix> {
     let mut all = proxy.addresses.clone();
     for name in &proxy.from {
-        match lists.iter().find(|list| **list.name() == **name) {
-            Some(list) => all.extend(list.entries().map(|(prefix, _)| prefix)),
-            None => all.extend(feeds.prefixes(name, database)),
+        if let Some(list) = lists.iter().find(|list| **list.name() == **name) {
+            all.extend(list.entries().map(|(prefix, _)| prefix));
+        } else {
+            let meant = told.iter().filter(|one| one.feed.name == *name);
+            all.extend(meant.flat_map(|one| prefixes(one.snapshot, database)));
         }
     }
     all
@@ -71,10 +74,10 @@ impl Daemon {
     /// The proxies are these from now on. What was counted so far is forgotten.
     pub(super) fn watch_fronts(&mut self) {
         let database = self.databases.get().ok();
-        let proxies = &self.config.proxies;
-        let declared = proxies
-            .iter()
-            .flat_map(|proxy| addresses(proxy, &self.file_lists, &self.feeds, database));
+        let told = self.feeds.all_told();
+        let proxies = self.config.proxies.iter();
+        let declared =
+            proxies.flat_map(|proxy| addresses(proxy, &self.file_lists, &told, database));
         self.fronts = watch_for(declared);
     }
 

@@ -207,7 +207,7 @@ impl Daemon {
                 }
                 _ = wakers.feeds_clock.tick() => self.fetch_due(),
                 news = self.feeds.news() => self.feed_news(news),
-                finding = crawlers::found(self.verifier.as_mut()) => self.found_out(&finding),
+                finding = crawlers::found(self.verifier.as_mut()) => Self::found_out(&finding),
                 _ = wakers.hangup.recv() => {
                     self.adopt_mode();
                     self.reload_and_tell();

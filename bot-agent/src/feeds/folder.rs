@@ -131,6 +131,12 @@ impl Folder {
         self.remove(Shelf::Held.file())
     }
 
+    /// The update names the same as what is in force, which is not a previous one.
+    pub fn renew(&self, staged: Staged) -> Result<(), FolderError> {
+        self.rename(&staged.keep(), &self.path.join(Shelf::Current.file()))?;
+        self.remove(Shelf::Held.file())
+    }
+
     /// The update waits.
     pub fn hold(&self, staged: Staged) -> Result<(), FolderError> {
         self.rename(&staged.keep(), &self.path.join(Shelf::Held.file()))
@@ -297,6 +303,16 @@ mod tests {
         assert_eq!(world.shelves(), ["192.0.2.2", "192.0.2.3", ""]);
         world.folder.roll_back().unwrap();
         assert_eq!(world.shelves(), ["192.0.2.3", "192.0.2.2", ""]);
+    }
+
+    #[test]
+    fn what_names_the_same_is_no_update() {
+        let world = World::new();
+        for address in ["192.0.2.1", "192.0.2.2"] {
+            world.folder.promote(world.stage(address)).unwrap();
+        }
+        world.folder.renew(world.stage("192.0.2.2")).unwrap();
+        assert_eq!(world.shelves(), ["192.0.2.2", "192.0.2.1", ""]);
     }
 
     #[test]

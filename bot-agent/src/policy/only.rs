@@ -74,7 +74,11 @@ pub fn list_of_proxy(name: &str) -> String {
 fn named<'l>(name: &str, lists: &'l [List]) -> Result<&'l List, NotLocked> {
     // A proxy's addresses are a list of the policy, too.
     let of_proxy = list_of_proxy(name);
-    let is_meant = |list: &&List| **list.name() == *name || **list.name() == *of_proxy;
+    let for_ports = format!("{name}:");
+    let is_meant = |list: &&List| {
+        let known = &**list.name();
+        known == name || known == of_proxy || known.starts_with(&for_ports)
+    };
     let list = lists.iter().find(is_meant);
     let list = list.ok_or_else(|| NotLocked::Missing(name.to_owned()))?;
     if list.is_empty() {

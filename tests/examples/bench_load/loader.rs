@@ -117,7 +117,8 @@ fn feed(files: &Files) -> Result<Spent, String> {
     let paths: Vec<PathBuf> = (0..FEEDS)
         .map(|number| agent.path(&format!("feed{number}.txt")))
         .collect();
-    let mut configuration = asn_databases();
+    // The networks that feeds are exempt from count, too.
+    let mut configuration = format!("[tables]\nprefixes = 1100000\n{}", asn_databases());
     for (number, (path, part)) in paths
         .iter()
         .zip(lines.chunks(lines.len().div_ceil(FEEDS)))
@@ -132,11 +133,11 @@ fn feed(files: &Files) -> Result<Spent, String> {
         let part = part.get(missing..).unwrap_or_default();
         fs::write(path, part.join("\n")).map_err(|error| error.to_string())?;
         // The entries are made up, some of them of addresses that nobody has.
-        configuration.push_str(&format!(
+        configuration += &format!(
             "[[feed]]\nname = \"feed{number}\"\nfile = \"{}\"\naction = \"block\"\n\
              loosen = [\"reserved\", \"wide\", \"coverage\"]\n",
             path.display()
-        ));
+        );
     }
     agent.configure(&configuration);
     agent.start(&lab.host, &["--interface", IFACE]);
@@ -144,8 +145,8 @@ fn feed(files: &Files) -> Result<Spent, String> {
     let whole = lines.chunks(lines.len().div_ceil(FEEDS)).last();
     let fresh = agent.path("fresh.txt");
     fs::write(&fresh, whole.unwrap_or_default().join("\n")).map_err(|error| error.to_string())?;
-    let last = paths.last().expect("five of them");
-    fs::rename(&fresh, last).map_err(|error| error.to_string())?;
+    let changed = paths.last().expect("five of them");
+    fs::rename(&fresh, changed).map_err(|error| error.to_string())?;
     command(&agent, &["feeds", "refresh", "feed4"])
 }
 

@@ -82,6 +82,8 @@ struct Report {
     entries: usize,
     addresses_v4: u128,
     addresses_v6: u128,
+    /// Entries that are AS numbers or countries.
+    networks: usize,
     thrown: Vec<ThrownView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     made: Option<Timestamp>,
@@ -163,6 +165,12 @@ impl Report {
             self.made
                 .map(|made| format!("  made      {made:.0}, says the publisher")),
         );
+        if self.networks > 0 {
+            let count = grouped_of(self.networks);
+            lines.push(format!(
+                "            {count} are AS numbers or countries: they need `database` in [asn]"
+            ));
+        }
         if compared {
             let (added, removed) = (grouped_of(self.added), grouped_of(self.removed));
             lines.push(format!("  changed   {added} new, {removed} gone"));
@@ -215,6 +223,10 @@ fn read(
         entries: snapshot.len(),
         addresses_v4: size.v4,
         addresses_v6: size.v6,
+        networks: snapshot
+            .entries()
+            .filter(|known| known.subject.needs_database())
+            .count(),
         thrown: screened.thrown.iter().map(ThrownView::of).collect(),
         made: update.made,
         held: None,

@@ -98,6 +98,11 @@ pub(super) fn digest(work: Work) -> Result<Digest, String> {
             removed: delta.removed,
             bad_lines: update.bad,
             bad_shown: update.shown.iter().map(ToString::to_string).collect(),
+            networks: update
+                .entries
+                .iter()
+                .filter(|entry| entry.subject.needs_database())
+                .count(),
             thrown: screened.thrown.iter().map(ThrownView::of).collect(),
         },
         validators,

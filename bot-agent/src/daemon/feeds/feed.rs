@@ -40,6 +40,8 @@ pub(super) struct Feed {
     /// An update that waits.
     pub(super) held: Option<Held>,
     pub(super) schedule: Schedule,
+    /// When it was last looked for what has lingered long enough, as time since boot.
+    pub(super) expired: Duration,
     /// What the next fetch need not bring again.
     pub(super) seen: Option<Validators>,
     pub(super) digesting: Digesting,
@@ -78,6 +80,8 @@ pub(super) struct Notes {
     pub(super) reading: String,
     /// An operator said to take no updates.
     pub(super) paused: bool,
+    /// What is in force is from before the last update.
+    pub(super) rolled_back: bool,
     /// When it was last fetched with success, new or not.
     pub(super) checked: Option<Timestamp>,
     /// About the content in force.
@@ -98,6 +102,15 @@ pub(super) struct About {
     pub(super) bad_lines: usize,
     pub(super) bad_shown: Vec<String>,
     pub(super) thrown: Vec<ThrownView>,
+    /// Entries that only a database of ASNs gives a meaning.
+    pub(super) networks: usize,
+}
+
+impl About {
+    /// Whether it names the same as what was in force before.
+    pub(super) fn is_same(&self) -> bool {
+        (self.added, self.removed) == (0, 0)
+    }
 }
 
 impl Feed {
@@ -107,6 +120,7 @@ impl Feed {
         Self {
             schedule: Schedule::new(every, since_boot(now), None, random),
             config,
+            expired: Duration::ZERO,
             folder: None,
             content: None,
             decisions: Decisions::default(),
@@ -172,13 +186,18 @@ impl Feed {
         matches!(self.config.source, FeedSource::File(_))
     }
 
-    /// Forgets what has lingered for its grace.
-    pub(super) fn expire(&mut self, now: Now) {
-        if let Some(Content::Entries(snapshot)) = &mut self.content
-            && snapshot.listed() < snapshot.len()
-        {
-            Arc::make_mut(snapshot).expire(now.wall, self.config.grace);
+    /// Forgets what has lingered for its grace; whether there was something. Of a grace a tenth may pass unnoticed, a
+    /// minute at most.
+    pub(super) fn expire(&mut self, now: Now) -> bool {
+        let pause = (self.config.grace / 10).min(Duration::from_mins(1));
+        let Some(Content::Entries(snapshot)) = &mut self.content else {
+            return false;
+        };
+        if snapshot.listed() == snapshot.len() || since_boot(now) < self.expired + pause {
+            return false;
         }
+        self.expired = since_boot(now);
+        Arc::make_mut(snapshot).expire(now.wall, self.config.grace) > 0
     }
 
     /// Writes down what is remembered; why that cannot be done.

@@ -73,8 +73,9 @@ impl Daemon {
         let held = feed.held.as_ref().map(|held| held.why.clone());
         // A file that was refused is still the same file.
         let refused = feed.error.clone().filter(|_| feed.is_file());
-        if !feed.is_file() {
-            feed.is_unchanged(now);
+        // Its entries are in it now, whenever it was written.
+        feed.is_unchanged(now);
+        if refused.is_none() {
             self.feed_is_well(name);
         }
         let why = refused.or(held);
@@ -134,6 +135,13 @@ impl Daemon {
     /// Decisions end by themselves.
     pub(in crate::daemon) fn expire_feeds(&mut self) {
         let now = host::now();
+        let mut lingered = false;
+        for feed in self.feeds.all.values_mut() {
+            lingered |= feed.expire(now);
+        }
+        if lingered {
+            self.feeds.changed();
+        }
         let ended = self.feeds.all.iter_mut();
         let ended = ended.filter_map(|(name, feed)| {
             let ended = feed.decisions.expire(now);

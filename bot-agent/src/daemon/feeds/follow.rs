@@ -77,6 +77,10 @@ impl Feed {
     fn follow(&mut self, configured: &Configured, now: Now) {
         let every = period(configured);
         self.schedule.set_every(every, since_boot(now), random());
+        if self.config.source != configured.source {
+            // Another secret or limit: what failed may succeed now.
+            self.schedule.hurry(since_boot(now));
+        }
         self.config = configured.clone();
         let reading = reading(configured);
         if self.notes.reading != reading {

@@ -38,7 +38,7 @@ impl Daemon {
         });
         let mut lists = self.file_lists.clone();
         let proxies = &self.config.proxies;
-        lists.extend(fronts::lists(proxies, &lists, &self.feeds, database, ids));
+        lists.extend(fronts::lists(proxies, &lists, &told, database, ids));
         lists.extend(of_feeds);
         lists
     }
@@ -54,17 +54,17 @@ impl Daemon {
     /// crawlers are verified.
     pub(in crate::daemon) fn renew_feeds(&mut self) {
         let now = host::now();
+        let verified = self.verified(now);
+        if !self.feeds.are_verified(&verified) {
+            self.feeds.set_verified(verified);
+            self.feeds.changed();
+        }
         let period = u64::try_from(RENEW.as_nanos()).unwrap_or(u64::MAX);
         let is_fresh = |made: u64| now.boot_ns.saturating_sub(made) < period;
         if self.feeds.made_ns.is_some_and(is_fresh) {
             return;
         }
         self.feeds.made_ns = Some(now.boot_ns);
-        for feed in self.feeds.all.values_mut() {
-            feed.expire(now);
-        }
-        let verified = self.verified(now);
-        self.feeds.set_verified(verified);
         let lists = self.all_lists(now);
         let result = self.put_lists(lists, now);
         let message = result.err().map(|failure| failure.to_string());

@@ -35,18 +35,19 @@ use self::{
 #[cfg(doc)]
 use super::Daemon;
 use crate::{
-    asn::Database,
     config::Feed as Configured,
     feeds::{
         fetch::{Done, Fetcher},
-        reputation::{self, Told},
+        reputation::Told,
         snapshot::Snapshot,
     },
-    rules::prefix::Prefix,
 };
 
 /// How often it is looked whether a feed is due. Files are looked at each time.
 pub(super) const PERIOD: Duration = Duration::from_millis(250);
+
+/// The verified crawlers of a category, as a feed.
+pub(super) type Verified = (Configured, Arc<Snapshot>);
 
 /// All feeds.
 pub(super) struct Feeds {
@@ -56,7 +57,7 @@ pub(super) struct Feeds {
     digests: JoinSet<(String, Result<Box<Digest>, String>)>,
     refreshes: Vec<Refresh>,
     /// Crawlers that are verified, a feed for each category.
-    verified: Vec<(Configured, Arc<Snapshot>)>,
+    verified: Vec<Verified>,
     /// When the lists were last made of all this, on the boot clock; nothing: they are to be made anew.
     made_ns: Option<u64>,
     /// Those that were told to be stale.
@@ -116,19 +117,22 @@ impl Feeds {
     }
 
     /// Crawlers are verified, or not any more.
-    pub(super) fn set_verified(&mut self, verified: Vec<(Configured, Arc<Snapshot>)>) {
+    pub(super) fn set_verified(&mut self, verified: Vec<Verified>) {
         self.verified = verified;
     }
 
-    /// The prefixes that a feed names, whatever it is good for.
-    pub(super) fn prefixes(&self, name: &str, database: Option<&Database>) -> Vec<Prefix> {
-        let feed = self.all.get(name);
-        let told = feed.and_then(|feed| Some((feed, feed.content.as_ref()?)));
-        let told = told
-            .into_iter()
-            .flat_map(|(feed, content)| content.told(&feed.config));
-        told.flat_map(|told| reputation::prefixes(told.snapshot, database))
-            .collect()
+    /// Whether these are verified, and nobody else.
+    pub(super) fn are_verified(&self, verified: &[Verified]) -> bool {
+        let same = |(one, other): (&Verified, &Verified)| {
+            let subjects = one.1.entries().map(|known| known.subject);
+            one.0 == other.0 && subjects.eq(other.1.entries().map(|known| known.subject))
+        };
+        self.verified.len() == verified.len() && self.verified.iter().zip(verified).all(same)
+    }
+
+    /// What all feeds say.
+    pub(super) fn all_told(&self) -> Vec<Told<'_>> {
+        self.told(None)
     }
 
     /// What all feeds say; `changed` has this content in place of its own.

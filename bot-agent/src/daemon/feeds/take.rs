@@ -71,6 +71,7 @@ impl Daemon {
             self.feeds.all.get(name).and_then(|it| it.folder.as_ref()),
             staged,
         ) {
+            (Some(folder), Some(staged)) if about.is_same() => folder.renew(staged),
             (Some(folder), Some(staged)) => folder.promote(staged),
             _ => Ok(()),
         };
@@ -162,6 +163,17 @@ impl Daemon {
                 "nothing of {name} is kept on disk"
             )));
         };
+        if self
+            .feeds
+            .all
+            .get(name)
+            .is_some_and(|feed| feed.notes.rolled_back)
+        {
+            let what = format!(
+                "{name} is rolled back already; `bot-agent feeds resume {name}` takes updates again"
+            );
+            return Err(super::verbs::invalid(what));
+        }
         let failed = |error: FolderError| super::verbs::failed(error.to_string());
         let Some((snapshot, _)) = folder.load(Shelf::Previous).map_err(failed)? else {
             let what = format!("there is nothing before the last update of {name}");
@@ -181,13 +193,19 @@ impl Daemon {
         });
         feed.content = Some(content);
         feed.notes.about = About::default();
-        feed.notes.paused = true;
+        (feed.notes.paused, feed.notes.rolled_back) = (true, true);
         // What comes when updates are taken again comes whole.
         (feed.seen, feed.notes.validators) = (None, None);
         self.remember(name, stored);
+        let entries = self
+            .feeds
+            .all
+            .get(name)
+            .and_then(|feed| feed.content.as_ref());
         let message = format!(
-            "{}, and updates are paused ({why}); `bot-agent feeds resume {name}` takes them again",
-            self.in_force(name)
+            "{} of before the last update in force, and updates are paused ({why}); `bot-agent feeds resume {name}` \
+             takes what its publisher has, the update that was rolled back too",
+            many_of(entries.map_or(0, Content::len), "entry")
         );
         self.tell_feed(name, FeedWhat::RolledBack, message.clone());
         Ok(format!("{name}: {message}"))
@@ -204,7 +222,7 @@ impl Daemon {
         let message = held.why.clone();
         feed.notes.held = Some((held.why.clone(), held.since, held.about.clone()));
         feed.held = Some(held);
-        feed.error = None;
+        self.feed_is_well(name);
         self.remember(name, stored);
         self.feed_done(name, Err(&message));
         self.tell_feed(name, FeedWhat::Held, message);
@@ -222,18 +240,28 @@ impl Daemon {
         let Some(feed) = self.feeds.all.get_mut(name) else {
             return;
         };
-        let changed = about.added > 0 || about.removed > 0 || feed.content.is_none();
+        let changed = !about.is_same() || feed.content.is_none();
         if let Some(before) = feed.content.replace(content)
             && let Some(snapshot) = before.snapshot()
+            && !about.is_same()
         {
             feed.previous = Some((snapshot.len(), snapshot.fetched()));
         }
         feed.held = None;
         feed.notes.held = None;
+        feed.notes.rolled_back = false;
         feed.notes.about = about;
         feed.notes.checked = Some(now.wall);
         self.remember(name, stored);
         self.feed_is_well(name);
+        if self
+            .config
+            .proxies
+            .iter()
+            .any(|proxy| proxy.from.iter().any(|from| from == name))
+        {
+            self.watch_fronts();
+        }
         let message = self.in_force(name);
         if changed {
             self.watchdog_sees(name, now);

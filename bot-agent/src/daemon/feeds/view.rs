@@ -20,6 +20,10 @@ use crate::{
     rules::time::Now,
 };
 
+/// Said of feeds with AS numbers where nobody can say which addresses they have.
+const NO_DATABASE: &str =
+    "its AS numbers and countries mean nothing without a database: set `database` in [asn]";
+
 impl Daemon {
     /// All feeds, or one.
     pub(super) fn feed_views(&mut self, name: Option<&str>) -> Result<Vec<FeedView>, Failure> {
@@ -41,7 +45,8 @@ impl Daemon {
         let feeds = self.feeds.all.iter();
         feeds
             .filter_map(|(name, feed)| match &feed.held {
-                Some(held) => Some(format!("feed {name}: {}", held.why)),
+                Some(held) => Some(held.why.clone()),
+                None if self.lacks_database(feed) => Some(format!("feed {name}: {NO_DATABASE}")),
                 None if feed.is_stale(missed, now) => Some(format!(
                     "feed {name} has had no news for too long: see `bot-agent feeds show {name}`"
                 )),
@@ -94,7 +99,10 @@ impl Daemon {
             age_seconds: age.map(|age| u64::try_from(age).unwrap_or(0)),
             made: feed.made(),
             next_seconds: next,
-            error: feed.error.clone(),
+            error: feed.error.clone().or_else(|| {
+                let lacks = self.lacks_database(feed);
+                lacks.then(|| NO_DATABASE.to_owned())
+            }),
             held: feed.held.as_ref().map(|held| HeldView {
                 entries: held.snapshot.len(),
                 since: held.since,
@@ -108,6 +116,11 @@ impl Daemon {
             thrown: about.thrown.clone(),
             hits: sum.into(),
         }
+    }
+
+    /// Whether entries mean nothing because there is no database that says who has which addresses.
+    fn lacks_database(&self, feed: &Feed) -> bool {
+        feed.notes.about.networks > 0 && self.databases.get().is_err()
     }
 
     /// Prefixes that should be in force, and that are. What is good for several ports counts once; what
@@ -144,7 +157,7 @@ impl Daemon {
             Health::Paused
         } else if feed.held.is_some() {
             Health::Held
-        } else if feed.error.is_some() {
+        } else if feed.error.is_some() || self.lacks_database(feed) {
             Health::Failing
         } else if feed.is_stale(missed, now.wall) {
             Health::Stale
