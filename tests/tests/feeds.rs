@@ -71,6 +71,8 @@ fn an_update_that_shrinks_is_held_until_it_is_accepted_and_can_be_taken_back() {
 
     let said = feeds(&agent, "rollback", "bad").ok();
     assert!(said.starts_with("bad: 200 entries in force, "), "{said}");
+    let twice = feeds(&agent, "rollback", "bad").fails(2);
+    assert!(twice.contains("bad is rolled back already"), "{twice}");
     assert_eq!(state(&agent), [true, true]);
     let feed = show(&agent, "bad");
     assert_eq!(
@@ -313,4 +315,23 @@ fn answers_to_connections_of_this_host_come_in_unless_a_feed_is_about_all_packet
     agent.ok(&["reload"]);
     is_cut_off(&lab.host, HOST, (client(1), PORT));
     is_cut_off(&lab.peer, client(1), (HOST, PORT));
+}
+
+#[test]
+fn what_is_read_again_is_no_update_to_roll_back() {
+    if !is_root("what_is_read_again_is_no_update") {
+        return;
+    }
+    let lab = lab_with_clients("again", 0);
+    let agent = with_feed(&lab, "action = \"block\"", &hosts([11, 0, 0, 0], 30));
+    let late = Ipv4Addr::from([11, 0, 0, 31]);
+    write(&agent, "bad", hosts([11, 0, 0, 0], 32));
+    told(&agent, "bad", "updated", "2 new");
+    for _ in 0..2 {
+        write(&agent, "bad", hosts([11, 0, 0, 0], 32));
+        feeds(&agent, "refresh", "bad").ok();
+    }
+    assert!(drops(&agent, late));
+    feeds(&agent, "rollback", "bad").ok();
+    assert!(!drops(&agent, late));
 }

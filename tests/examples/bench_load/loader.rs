@@ -1,6 +1,6 @@
 //! The ways of loading that are compared, each in a process of its own.
 
-use std::{env, ffi::OsString, fs, path::PathBuf, process::Command};
+use std::{env, ffi::OsString, fmt::Write as _, fs, path::PathBuf, process::Command};
 
 use bot_tests::{
     agent::TestAgent,
@@ -133,11 +133,13 @@ fn feed(files: &Files) -> Result<Spent, String> {
         let part = part.get(missing..).unwrap_or_default();
         fs::write(path, part.join("\n")).map_err(|error| error.to_string())?;
         // The entries are made up, some of them of addresses that nobody has.
-        configuration += &format!(
-            "[[feed]]\nname = \"feed{number}\"\nfile = \"{}\"\naction = \"block\"\n\
-             loosen = [\"reserved\", \"wide\", \"coverage\"]\n",
-            path.display()
-        );
+        let path = path.display();
+        let trusted = "loosen = [\"reserved\", \"wide\", \"coverage\"]";
+        writeln!(
+            configuration,
+            "[[feed]]\nname = \"feed{number}\"\nfile = \"{path}\"\naction = \"block\"\n{trusted}"
+        )
+        .map_err(|error| error.to_string())?;
     }
     agent.configure(&configuration);
     agent.start(&lab.host, &["--interface", IFACE]);

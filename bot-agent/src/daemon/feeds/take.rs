@@ -203,7 +203,7 @@ impl Daemon {
             .get(name)
             .and_then(|feed| feed.content.as_ref());
         let message = format!(
-            "{} of before the last update in force, and updates are paused ({why}); `bot-agent feeds resume {name}` \
+            "{} in force, those before the last update; updates are paused ({why}): `bot-agent feeds resume {name}` \
              takes what its publisher has, the update that was rolled back too",
             many_of(entries.map_or(0, Content::len), "entry")
         );
