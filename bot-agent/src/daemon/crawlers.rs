@@ -1,6 +1,6 @@
 //! Crawlers that are verified by DNS: who is asked about, and what the policy makes of them.
 //!
-//! Each category of theirs is as a feed of that category would be, so that a [[policy]] decides.
+//! Each category of theirs is as a feed of that category would be, so that a `[[policy]]` decides.
 
 use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
 

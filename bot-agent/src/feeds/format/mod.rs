@@ -1,6 +1,6 @@
 //! Formats: from a content's bytes to entries. Pure.
 //!
-//! A format is data: a [`Reader`](reader::Reader) says what stands where, the table of presets names
+//! A format is data: a [`Reader`] says what stands where, the table of presets names
 //! those of known publishers, and a configuration may describe others. Without a name the format is
 //! found out from the content.
 //!
