@@ -44,7 +44,7 @@ pub fn enforcing(feeds: &str) -> String {
     format!("[mode]\nstart = \"enforce\"\n[services]\ntcp = [{PORT}]\nudp = [{PORT}]\n{feeds}")
 }
 
-/// A `[[feed]]` of a file in the agent's folder, see [`write`].
+/// A `[[feed]]` of a file in the agent's folder, see [`write()`].
 pub fn file_feed(agent: &Resident<'_>, name: &str, rest: &str) -> String {
     let path = agent.path(name);
     let path = path.display();

@@ -37,7 +37,12 @@ pub(crate) const LINKER: &[Package] = &[
 /// What the demo and tests run.
 pub(crate) const DEMO: &[Package] = &[
     package("iproute2", "iproute", "iproute2", "network namespaces"),
-    package("ethtool", "ethtool", "ethtool", "interfaces without offloads"),
+    package(
+        "ethtool",
+        "ethtool",
+        "ethtool",
+        "interfaces without offloads",
+    ),
     package("openssl", "openssl", "openssl", "TLS client and server"),
     package("curl", "curl", "curl", "TLS client"),
     package("python3", "python3", "python", "TLS client"),
