@@ -11,7 +11,7 @@
 use std::{
     fs::File,
     net::Ipv4Addr,
-    time::{Duration, SystemTime},
+    time::{Duration, Instant, SystemTime},
 };
 
 use bot_tests::{
@@ -334,4 +334,21 @@ fn what_is_read_again_is_no_update_to_roll_back() {
     assert!(drops(&agent, late));
     feeds(&agent, "rollback", "bad").ok();
     assert!(!drops(&agent, late));
+}
+
+#[test]
+fn a_refused_file_does_not_say_that_its_last_good_entries_were_seen() {
+    if !is_root("a_refused_file_does_not_say") {
+        return;
+    }
+    let lab = lab_with_clients("refused", 0);
+    let agent = with_feed(&lab, "action = \"block\"", &hosts([11, 0, 0, 0], 30));
+    write(&agent, "bad", "<html>not a list</html>\n");
+    feeds(&agent, "refresh", "bad").fails(2);
+    assert!(drops(&agent, Ipv4Addr::from([11, 0, 0, 7])));
+    // It is looked at several times a second; each time it is the same file.
+    let end = Instant::now() + Duration::from_secs(10);
+    while show(&agent, "bad")["age_seconds"].as_u64() < Some(2) {
+        assert!(Instant::now() < end, "{}", show(&agent, "bad"));
+    }
 }

@@ -2,7 +2,13 @@
 //!
 //! Each category of theirs is as a feed of that category would be, so that a `[[policy]]` decides.
 
-use std::{collections::BTreeMap, fs, path::Path, sync::Arc};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    fs,
+    path::Path,
+    sync::Arc,
+    time::Duration,
+};
 
 use bot_common::address::Address;
 
@@ -12,7 +18,7 @@ use crate::{
     feeds::{
         category::Category,
         crawler::{
-            desk::Limits,
+            desk::{Asked, Limits},
             index::{Crawlers, Index},
             resolver::{Options, Verifier},
             verify::{Finding, Outcome},
@@ -74,7 +80,7 @@ impl Daemon {
     pub(super) fn ask_who(&mut self, source: Address) {
         if let Some(verifier) = &mut self.verifier {
             // What is known already, or too much at the moment, is no news.
-            let _: crate::feeds::crawler::desk::Asked = verifier.ask(source);
+            let _: Asked = verifier.ask(source);
         }
     }
 
@@ -115,14 +121,14 @@ fn as_feed(category: Category) -> Feed {
         name,
         source: FeedSource::File("/".into()),
         format: None,
-        every: std::time::Duration::from_hours(24),
+        every: Duration::from_hours(24),
         role: Role::ByCategory,
         category: Some(category),
         min_confidence: 0,
         half_life: None,
-        grace: std::time::Duration::ZERO,
+        grace: Duration::ZERO,
         scope: Scope::Services,
         monitor: false,
-        loosen: std::collections::BTreeSet::new(),
+        loosen: BTreeSet::new(),
     }
 }

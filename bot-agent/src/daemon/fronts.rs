@@ -7,7 +7,7 @@ use bot_common::address::Address;
 use super::Daemon;
 use crate::{
     asn::Database,
-    config::{Config, Proxy},
+    config::Proxy,
     feeds::{
         proxy::FrontProxies,
         rails::{Kind, popular},
@@ -55,16 +55,8 @@ fn addresses(
     all
 }
 
-/// Watches for proxies that nobody declared.
-pub(super) fn watch(config: &Config) -> FrontProxies {
-    let declared = config
-        .proxies
-        .iter()
-        .flat_map(|proxy| proxy.addresses.clone());
-    watch_for(declared)
-}
-
-fn watch_for(declared: impl IntoIterator<Item = Prefix>) -> FrontProxies {
+/// Watches for proxies that are not `declared`.
+pub(super) fn watch_for(declared: impl IntoIterator<Item = Prefix>) -> FrontProxies {
     let cdns = popular().filter(|network| network.kind == Kind::Cdn);
     let cdns = cdns.map(|network| (network.prefix, Arc::from(network.who)));
     FrontProxies::new(cdns, declared)

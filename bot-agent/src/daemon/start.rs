@@ -159,7 +159,7 @@ fn open(
         known_good: KnownGood::default(),
         watchdog: good::watchdog(config),
         verifier: None,
-        fronts: fronts::watch(config),
+        fronts: fronts::watch_for([]),
         mode,
         written: None,
         sink,

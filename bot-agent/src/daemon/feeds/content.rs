@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::{
     config::{Feed as Configured, FeedAction, Role},
     feeds::{
@@ -79,6 +81,12 @@ impl Content {
             Self::Entries(snapshot) => snapshot.len() - snapshot.listed(),
             Self::Decisions(_) => 0,
         }
+    }
+
+    /// What is remembered of it when another content takes its place.
+    pub(super) fn as_previous(&self) -> Option<(usize, Timestamp)> {
+        let snapshot = self.snapshot()?;
+        Some((snapshot.len(), snapshot.fetched()))
     }
 
     /// The entries, if they are all good for the same.

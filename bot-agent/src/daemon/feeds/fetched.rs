@@ -73,9 +73,9 @@ impl Daemon {
         let held = feed.held.as_ref().map(|held| held.why.clone());
         // A file that was refused is still the same file.
         let refused = feed.error.clone().filter(|_| feed.is_file());
-        // Its entries are in it now, whenever it was written.
-        feed.is_unchanged(now);
         if refused.is_none() {
+            // Its entries are in it now, whenever it was written.
+            feed.is_unchanged(now);
             self.feed_is_well(name);
         }
         let why = refused.or(held);

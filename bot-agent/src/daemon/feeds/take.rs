@@ -187,25 +187,18 @@ impl Daemon {
         let Some(feed) = self.feeds.all.get_mut(name) else {
             return Ok(String::new());
         };
-        feed.previous = feed.content.as_ref().and_then(|before| {
-            let snapshot = before.snapshot()?;
-            Some((snapshot.len(), snapshot.fetched()))
-        });
-        feed.content = Some(content);
+        let entries = content.len();
+        let before = feed.content.replace(content);
+        feed.previous = before.as_ref().and_then(Content::as_previous);
         feed.notes.about = About::default();
         (feed.notes.paused, feed.notes.rolled_back) = (true, true);
         // What comes when updates are taken again comes whole.
         (feed.seen, feed.notes.validators) = (None, None);
         self.remember(name, stored);
-        let entries = self
-            .feeds
-            .all
-            .get(name)
-            .and_then(|feed| feed.content.as_ref());
         let message = format!(
             "{} in force, those before the last update; updates are paused ({why}): `bot-agent feeds resume {name}` \
              takes what its publisher has, the update that was rolled back too",
-            many_of(entries.map_or(0, Content::len), "entry")
+            many_of(entries, "entry")
         );
         self.tell_feed(name, FeedWhat::RolledBack, message.clone());
         Ok(format!("{name}: {message}"))
@@ -242,10 +235,10 @@ impl Daemon {
         };
         let changed = !about.is_same() || feed.content.is_none();
         if let Some(before) = feed.content.replace(content)
-            && let Some(snapshot) = before.snapshot()
+            && let Some(previous) = before.as_previous()
             && !about.is_same()
         {
-            feed.previous = Some((snapshot.len(), snapshot.fetched()));
+            feed.previous = Some(previous);
         }
         feed.held = None;
         feed.notes.held = None;
